@@ -1,0 +1,1 @@
+"""Who acts and learns inside a task: policies, returns, inner-loop learners."""

@@ -1,0 +1,1 @@
+"""Where tasks come from: tasks, families, parameter distributions, task-parallel stepping."""

@@ -1,0 +1,1 @@
+"""One thin file per command; each is also `metarl-gan <name>`."""
