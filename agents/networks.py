@@ -1,0 +1,64 @@
+"""Task-batched multilayer perceptrons: one network per task, all evaluated in one call.
+
+Parameters are plain dictionaries of tensors, so that inner-loop updates are ordinary
+expressions which autograd can differentiate through.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+Parameters = Mapping[str, Tensor]
+"""Named tensors. With a leading task axis `[tasks, ...]` where a function says so."""
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "silu": torch.nn.functional.silu,
+}
+
+
+def initial_mlp(
+    sizes: Sequence[int], generator: torch.Generator, *, output_gain: float = 0.01
+) -> dict[str, Tensor]:
+    """Orthogonal weights and zero biases of one perceptron, without a task axis.
+
+    `sizes` lists the widths from input to output. Hidden layers have gain sqrt(2); the last
+    layer has `output_gain`, small by default so that a fresh policy is centred
+    (Andrychowicz et al. 2021, "What matters in on-policy reinforcement learning?").
+    """
+    parameters = {}
+    last = len(sizes) - 2
+    for layer, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        gain = output_gain if layer == last else math.sqrt(2.0)
+        weight = torch.empty(n_out, n_in, device=generator.device)
+        torch.nn.init.orthogonal_(weight, gain=gain, generator=generator)
+        parameters[f"weight_{layer}"] = weight.T.contiguous()
+        parameters[f"bias_{layer}"] = torch.zeros(n_out, device=generator.device)
+    return parameters
+
+
+def task_batched_mlp(parameters: Parameters, inputs: Tensor, activation: str) -> Tensor:
+    """Evaluate one perceptron per task: `[tasks, rows, in]` to `[tasks, rows, out]`.
+
+    `parameters` carry a leading task axis: `weight_i [tasks, in, out]`, `bias_i [tasks, out]`.
+    """
+    nonlinearity = ACTIVATIONS[activation]
+    n_layers = sum(name.startswith("weight_") for name in parameters)
+    hidden = inputs
+    for layer in range(n_layers):
+        bias = parameters[f"bias_{layer}"].unsqueeze(-2)
+        hidden = torch.baddbmm(bias, hidden, parameters[f"weight_{layer}"])
+        if layer < n_layers - 1:
+            hidden = nonlinearity(hidden)
+    return hidden
+
+
+def expand_over_tasks(parameters: Parameters, n_tasks: int) -> dict[str, Tensor]:
+    """Give every task the same parameters, without copying: `[...]` to `[tasks, ...]`.
+
+    The gradient with respect to the original is the sum over tasks.
+    """
+    return {name: value.expand(n_tasks, *value.shape) for name, value in parameters.items()}

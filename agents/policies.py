@@ -1,0 +1,210 @@
+"""Stochastic policies, task-batched: the parameters of every task act in one call."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import final
+
+import gymnasium
+import torch
+from torch import Tensor
+
+from metarl_gan.agents.networks import Parameters, initial_mlp, task_batched_mlp
+
+LOG_STD_RANGE = (-3.0, 1.0)
+
+
+class Policy(ABC):
+    """How a policy of one family of distributions acts, as a function of its parameters.
+
+    A policy object holds no weights: they are passed in, with a leading task axis, so that
+    the same object serves the initial, the adapting and the adapted policies. All tensors
+    are `[tasks, rows, ...]`.
+    """
+
+    def __init__(self, n_inputs: int, hidden_sizes: Sequence[int], activation: str) -> None:
+        self.n_inputs = n_inputs
+        self.hidden_sizes = tuple(hidden_sizes)
+        self.activation = activation
+
+    @abstractmethod
+    def initial_parameters(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """Fresh parameters without a task axis; the policy they give is centred."""
+
+    @abstractmethod
+    def sample(
+        self, parameters: Parameters, observations: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Actions as sampled (unclipped) and their log-probabilities `[tasks, rows]`."""
+
+    @abstractmethod
+    def mode(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        """The most probable actions."""
+
+    @abstractmethod
+    def log_probs(self, parameters: Parameters, observations: Tensor, actions: Tensor) -> Tensor:
+        """Log-probabilities `[tasks, rows]` of given actions."""
+
+    @abstractmethod
+    def entropy(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        """Entropy in nats, `[tasks, rows]`."""
+
+    def _network(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        return task_batched_mlp(parameters, observations, self.activation)
+
+
+@final
+class GaussianPolicy(Policy):
+    """Normal distribution with a state-independent, adapted standard deviation.
+
+    Actions are in the units of the action space's own scale: the network's output is
+    multiplied by half the range of the space and centred on its middle, where bounded.
+    """
+
+    def __init__(
+        self,
+        space: gymnasium.spaces.Box,
+        n_inputs: int,
+        hidden_sizes: Sequence[int],
+        activation: str = "tanh",
+        initial_std: float = 0.5,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__(n_inputs, hidden_sizes, activation)
+        self.n_actions = int(space.shape[0])
+        self.initial_std = initial_std
+        middle, half_range = _middle_and_half_range(space)
+        # The density is of the action in its space: the change of scale is part of it.
+        self._log_scale = float(half_range.log().sum())
+        self._log_constant = -0.5 * self.n_actions * math.log(2.0 * math.pi) - self._log_scale
+        self._middle, self._half_range = middle.to(device), half_range.to(device)
+
+    def initial_parameters(self, generator: torch.Generator) -> dict[str, Tensor]:
+        sizes = (self.n_inputs, *self.hidden_sizes, self.n_actions)
+        parameters = initial_mlp(sizes, generator)
+        parameters["log_std"] = torch.full(
+            (self.n_actions,), math.log(self.initial_std), device=generator.device
+        )
+        return parameters
+
+    def sample(
+        self, parameters: Parameters, observations: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        mean, log_std = self._moments(parameters, observations)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+        log_probs = (-0.5 * noise.square() - log_std).sum(-1) + self._log_constant
+        return self._to_space(mean + log_std.exp() * noise), log_probs
+
+    def mode(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        return self._to_space(self._moments(parameters, observations)[0])
+
+    def log_probs(self, parameters: Parameters, observations: Tensor, actions: Tensor) -> Tensor:
+        mean, log_std = self._moments(parameters, observations)
+        noise = (self._from_space(actions) - mean) * torch.exp(-log_std)
+        return (-0.5 * noise.square() - log_std).sum(-1) + self._log_constant
+
+    def entropy(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        _, log_std = self._moments(parameters, observations)
+        constant = 0.5 * self.n_actions * (1.0 + math.log(2.0 * math.pi))
+        return (log_std.sum(-1) + constant + self._log_scale).expand(observations.shape[:-1])
+
+    def _moments(self, parameters: Parameters, observations: Tensor) -> tuple[Tensor, Tensor]:
+        mean = self._network(parameters, observations)
+        return mean, parameters["log_std"].clamp(*LOG_STD_RANGE).unsqueeze(-2)
+
+    def _to_space(self, normalised: Tensor) -> Tensor:
+        dtype = normalised.dtype
+        return normalised * self._half_range.to(dtype) + self._middle.to(dtype)
+
+    def _from_space(self, actions: Tensor) -> Tensor:
+        dtype = actions.dtype
+        return (actions - self._middle.to(dtype)) / self._half_range.to(dtype)
+
+
+@final
+class CategoricalPolicy(Policy):
+    """A softmax over finitely many actions, which are `int64` and have no last axis."""
+
+    def __init__(
+        self,
+        space: gymnasium.spaces.Discrete,
+        n_inputs: int,
+        hidden_sizes: Sequence[int],
+        activation: str = "tanh",
+    ) -> None:
+        super().__init__(n_inputs, hidden_sizes, activation)
+        self.n_actions = int(space.n)
+        self.start = int(space.start)
+
+    def initial_parameters(self, generator: torch.Generator) -> dict[str, Tensor]:
+        return initial_mlp((self.n_inputs, *self.hidden_sizes, self.n_actions), generator)
+
+    def sample(
+        self, parameters: Parameters, observations: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        log_softmax = self._network(parameters, observations).log_softmax(-1)
+        # Gumbel-max: one batched expression where multinomial takes two axes at most.
+        uniform = torch.rand(
+            log_softmax.shape,
+            generator=generator,
+            device=log_softmax.device,
+            dtype=log_softmax.dtype,
+        )
+        tiny = torch.finfo(uniform.dtype).tiny
+        gumbel = -torch.log(-torch.log(uniform.clamp(min=tiny)).clamp(min=tiny))
+        index = (log_softmax + gumbel).argmax(-1)
+        return index + self.start, log_softmax.gather(-1, index.unsqueeze(-1)).squeeze(-1)
+
+    def mode(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        return self._network(parameters, observations).argmax(-1) + self.start
+
+    def log_probs(self, parameters: Parameters, observations: Tensor, actions: Tensor) -> Tensor:
+        log_softmax = self._network(parameters, observations).log_softmax(-1)
+        index = (actions - self.start).unsqueeze(-1)
+        return log_softmax.gather(-1, index).squeeze(-1)
+
+    def entropy(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        log_softmax = self._network(parameters, observations).log_softmax(-1)
+        return -(log_softmax.exp() * log_softmax).sum(-1)
+
+
+def make_policy(
+    observation_space: gymnasium.Space,
+    action_space: gymnasium.Space,
+    *,
+    hidden_sizes: Sequence[int] = (64, 64),
+    activation: str = "tanh",
+    initial_std: float = 0.5,
+    device: torch.device | str = "cpu",
+) -> Policy:
+    """The policy that fits the spaces: Gaussian for `Box`, categorical for `Discrete` actions.
+
+    Raises `ValueError` for spaces that are neither, and for observations that are not 1-D.
+    """
+    if not isinstance(observation_space, gymnasium.spaces.Box) or len(observation_space.shape) != 1:
+        raise ValueError(
+            f"observation space {observation_space} is not supported: a policy takes a 1-D Box; "
+            "flatten it with gymnasium.wrappers.FlattenObservation"
+        )
+    n_inputs = int(observation_space.shape[0])
+    match action_space:
+        case gymnasium.spaces.Box(shape=(_,)):
+            return GaussianPolicy(
+                action_space, n_inputs, hidden_sizes, activation, initial_std, device
+            )
+        case gymnasium.spaces.Discrete():
+            return CategoricalPolicy(action_space, n_inputs, hidden_sizes, activation)
+        case _:
+            raise ValueError(
+                f"action space {action_space} is not supported: a policy acts in a 1-D Box or a "
+                "Discrete space; wrap the environment so that its actions are one of these"
+            )
+
+
+def _middle_and_half_range(space: gymnasium.spaces.Box) -> tuple[Tensor, Tensor]:
+    low = torch.as_tensor(space.low, dtype=torch.float32)
+    high = torch.as_tensor(space.high, dtype=torch.float32)
+    bounded = torch.isfinite(low) & torch.isfinite(high)
+    middle = torch.where(bounded, (low + high) / 2, torch.zeros_like(low))
+    half_range = torch.where(bounded, (high - low) / 2, torch.ones_like(low))
+    return middle, half_range

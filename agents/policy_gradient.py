@@ -1,0 +1,111 @@
+"""The inner learner: policy-gradient steps on the data of one task, for all tasks at once."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from metarl_gan.agents.baseline import fit_linear_values
+from metarl_gan.agents.networks import Parameters
+from metarl_gan.agents.policies import Policy
+from metarl_gan.agents.returns import generalised_advantages, normalise_over_rows
+from metarl_gan.envs.transitions import Transitions
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyRows:
+    """What a policy-gradient step needs, flattened to `[tasks, rows]`.
+
+    `weights` sum to 1 over the valid rows of a task and are 0 on the others.
+    """
+
+    observations: Tensor
+    actions: Tensor
+    log_probs: Tensor
+    advantages: Tensor
+    weights: Tensor
+
+    @classmethod
+    def from_transitions(
+        cls, batch: Transitions, *, discount: float, gae_lambda: float, normalise: bool = True
+    ) -> Self:
+        """Fit values to the batch, estimate advantages, flatten episodes to rows."""
+        values, next_values = fit_linear_values(batch, discount=discount)
+        advantages = generalised_advantages(
+            batch.rewards,
+            values,
+            next_values,
+            batch.terminated,
+            batch.valid,
+            discount=discount,
+            gae_lambda=gae_lambda,
+        ).flatten(1)
+        valid = batch.valid.flatten(1)
+        weights = valid.to(advantages.dtype)
+        return cls(
+            observations=batch.observations.flatten(1, 2),
+            actions=batch.actions.flatten(1, 2),
+            log_probs=batch.log_probs.flatten(1),
+            advantages=normalise_over_rows(advantages, valid) if normalise else advantages,
+            weights=weights / weights.sum(-1, keepdim=True).clamp(min=1.0),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixedRows:
+    """The data of one inner step: real rows, and generated rows with their share per task.
+
+    The two parts are kept apart, so that a share of 0 gives exactly the loss of the real
+    rows alone: no rounding of generated rows enters it.
+    """
+
+    real: PolicyRows
+    generated: PolicyRows | None = None
+    share: Tensor | None = None
+
+
+def surrogate_loss(
+    policy: Policy, parameters: Parameters, rows: PolicyRows, clip: float
+) -> Tensor:
+    """Clipped importance-weighted objective, negated, per task `[tasks]` (Schulman et al. 2017).
+
+    At the behaviour policy the ratio is 1 and its gradient is the policy gradient; its
+    curvature is that of the low-variance estimator of ProMP (Rothfuss et al. 2019, section 5).
+    """
+    log_probs = policy.log_probs(parameters, rows.observations, rows.actions)
+    ratio = torch.exp((log_probs - rows.log_probs).clamp(-10.0, 10.0))
+    clipped = ratio.clamp(1.0 - clip, 1.0 + clip)
+    gain = torch.minimum(ratio * rows.advantages, clipped * rows.advantages)
+    return -(gain * rows.weights).sum(-1)
+
+
+def mixed_loss(policy: Policy, parameters: Parameters, rows: MixedRows, clip: float) -> Tensor:
+    """`(1 - share) * real + share * generated` per task, `[tasks]`."""
+    real = surrogate_loss(policy, parameters, rows.real, clip)
+    if rows.generated is None or rows.share is None:
+        return real
+    generated = surrogate_loss(policy, parameters, rows.generated, clip)
+    return (1.0 - rows.share) * real + rows.share * generated
+
+
+def policy_gradient(
+    policy: Policy, parameters: Parameters, rows: MixedRows, clip: float
+) -> dict[str, Tensor]:
+    """Gradient of each task's loss with respect to that task's parameters, `[tasks, ...]`.
+
+    Tasks share nothing, so the gradient of the sum is the gradient of each. Differentiable
+    itself: `torch.func.grad` keeps the graph whenever an outer differentiation needs it.
+    """
+
+    def total(task_parameters: Parameters) -> Tensor:
+        return mixed_loss(policy, task_parameters, rows, clip).sum()
+
+    return torch.func.grad(total)(dict(parameters))
+
+
+def inner_step(
+    parameters: Parameters, gradient: Parameters, step_sizes: Parameters
+) -> dict[str, Tensor]:
+    """One step of gradient descent per task: `parameters - step_sizes * gradient`."""
+    return {name: value - step_sizes[name] * gradient[name] for name, value in parameters.items()}
