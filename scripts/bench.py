@@ -1,0 +1,8 @@
+"""Measure the speed of collection, imagination and adaptation: the same as ``metarl-gan bench``."""
+
+import sys
+
+from metarl_gan.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["bench", *sys.argv[1:]]))
