@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from metarl_gan.statistics import (
     StatisticsError,
     conditional_value_at_risk,
@@ -12,7 +13,7 @@ from metarl_gan.statistics import (
     stratified_bootstrap_interval,
 )
 
-# The score matrices [runs, tasks] and expected values of rliable's own tests/rliable/metrics_test.py.
+# Score matrices [runs, tasks] and their values, from rliable's tests/rliable/metrics_test.py.
 RLIABLE_X = np.array([[1, 2], [2, 2], [1, 1], [2, 1]])
 RLIABLE_Y = np.array([[1, 1], [2, 2], [3, 3]])
 
@@ -110,7 +111,8 @@ def test_pairing_removes_what_both_arms_share():
     noise = rng(3).normal(scale=0.1, size=40)
     difference = paired_difference_interval(tasks + 1.0 + noise, tasks, rng=rng())
     assert difference.estimate == pytest.approx(1.0, abs=0.1)
-    assert difference.excludes(0.0) and difference.high - difference.low < 0.2
+    assert difference.excludes(0.0)
+    assert difference.high - difference.low < 0.2
     with pytest.raises(StatisticsError, match="same runs and tasks"):
         paired_difference_interval(tasks, tasks[:-1], rng=rng())
 

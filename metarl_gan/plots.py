@@ -1,0 +1,101 @@
+"""Figures of the reports. Drawn without pyplot: no display, no global state."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from metarl_gan.statistics import FloatArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+FLOOR_COLOUR = "#7F7F7F"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One line of an adaptation plot: `values` [episodes + 1] in a band `interval` [.., 2]."""
+
+    label: str
+    values: FloatArray
+    interval: FloatArray
+
+
+def adaptation_figure(
+    curves: Sequence[Curve], *, title: str, floors: Mapping[str, float], reference: float | None
+) -> "Figure":
+    """Return over real episodes: a line and an interval band per arm, floors as dashed lines."""
+    figure, (axes,) = _figure(width=6.4)
+    for index, curve in enumerate(curves):
+        colour = COLOURS[index % len(COLOURS)]
+        episodes = np.arange(len(curve.values))
+        axes.fill_between(episodes, *curve.interval.T, color=colour, alpha=0.18, linewidth=0)
+        axes.plot(episodes, curve.values, color=colour, marker="o", label=curve.label)
+    for name, value in floors.items():
+        _level(axes, value, name.replace("_", " "), FLOOR_COLOUR, "--")
+    if reference is not None:
+        _level(axes, reference, "reference", "black", ":")
+    axes.set_xticks(np.arange(max(len(curve.values) for curve in curves)))
+    axes.set_xlabel("real episodes in the new task")
+    axes.set_ylabel("return per episode (IQM, 95 % interval)")
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def fidelity_figure(
+    cosines: Mapping[str, FloatArray], errors: Mapping[str, FloatArray], *, title: str
+) -> "Figure":
+    """Cosines to the true inner gradient, a dot per task, beside held-out errors per head."""
+    figure, (left, right) = _figure(width=9.0, columns=2)
+    for index, values in enumerate(cosines.values()):
+        colour = COLOURS[index % len(COLOURS)]
+        spread = np.linspace(-0.18, 0.18, len(values))
+        left.scatter(index + spread, values, s=12, alpha=0.5, color=colour, linewidths=0)
+        left.hlines(np.nanmean(values), index - 0.3, index + 0.3, color=colour, linewidth=2)
+    left.axhline(0.0, color=FLOOR_COLOUR, linewidth=0.8)
+    left.set_xticks(range(len(cosines)), [name.replace("_", "\n") for name in cosines], fontsize=8)
+    left.set_ylim(-1.05, 1.05)
+    left.set_ylabel("cosine to the true inner gradient (per task; bar: mean)")
+    left.set_title(title, loc="left", fontsize=10)
+    labels = [
+        name if len(values) == 1 else f"{name}[{component}]"
+        for name, values in errors.items()
+        for component in range(len(values))
+    ]
+    heights = np.concatenate([np.zeros(0), *errors.values()])
+    right.barh(range(len(labels)), heights, color=COLOURS[0])
+    right.set_yticks(range(len(labels)), labels, fontsize=8)
+    right.invert_yaxis()
+    right.set_xlabel("held-out error (normalised units)")
+    return figure
+
+
+def _figure(*, width: float, columns: int = 1) -> "tuple[Figure, list[Axes]]":
+    from matplotlib.figure import Figure  # slow, and few commands draw
+
+    figure = Figure(figsize=(width, 4.2), layout="constrained")
+    axes = [figure.add_subplot(1, columns, column + 1) for column in range(columns)]
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(axis="y", alpha=0.25)
+    return figure, axes
+
+
+def _level(axes: "Axes", value: float, label: str, colour: str, style: str) -> None:
+    axes.axhline(value, color=colour, linestyle=style, linewidth=1.0)
+    axes.annotate(
+        f"{label} {value:.4g}",
+        (1.0, value),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        xytext=(-2, 3),
+        ha="right",
+        fontsize=7,
+        color=colour,
+    )
