@@ -1,1 +1,83 @@
-"""Where tasks come from: tasks, families, parameter distributions, task-parallel stepping."""
+"""Where tasks come from: tasks, families, parameter distributions, task-parallel stepping.
+
+The names below are the public interface. They are imported on first use: neither torch nor
+MuJoCo is needed to list families.
+
+>>> from metarl_gan.envs import make_family
+>>> family = make_family("point-goal")
+>>> venv = family.make_vec(family.sample(8, split="test", seed=0), envs_per_task=4)
+>>> observations, info = venv.reset(seed=0)
+>>> observations.shape
+(32, 2)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import metarl_gan.envs.builtin as _builtin  # noqa: F401 - registers the built-in families
+
+if TYPE_CHECKING:
+    from metarl_gan.envs.check import FamilyReport, check_family
+    from metarl_gan.envs.distributions import Choice, Distribution, LogUniform, Uniform
+    from metarl_gan.envs.errors import FamilyError
+    from metarl_gan.envs.family import TaskFamily
+    from metarl_gan.envs.parametric import ParametricFamily
+    from metarl_gan.envs.registry import list_families, make_family, register_family
+    from metarl_gan.envs.sync_vector import SyncTaskVectorEnv
+    from metarl_gan.envs.task import Task
+    from metarl_gan.envs.task_space import TaskSpace
+    from metarl_gan.envs.transitions import Transitions
+    from metarl_gan.envs.vector import TaskVectorEnv
+
+__all__ = [
+    "Choice",
+    "Distribution",
+    "FamilyError",
+    "FamilyReport",
+    "LogUniform",
+    "ParametricFamily",
+    "SyncTaskVectorEnv",
+    "Task",
+    "TaskFamily",
+    "TaskSpace",
+    "TaskVectorEnv",
+    "Transitions",
+    "Uniform",
+    "check_family",
+    "list_families",
+    "make_family",
+    "register_family",
+]
+
+_HOME = {
+    "Choice": "distributions",
+    "Distribution": "distributions",
+    "FamilyError": "errors",
+    "FamilyReport": "check",
+    "LogUniform": "distributions",
+    "ParametricFamily": "parametric",
+    "SyncTaskVectorEnv": "sync_vector",
+    "Task": "task",
+    "TaskFamily": "family",
+    "TaskSpace": "task_space",
+    "TaskVectorEnv": "vector",
+    "Transitions": "transitions",
+    "Uniform": "distributions",
+    "check_family": "check",
+    "list_families": "registry",
+    "make_family": "registry",
+    "register_family": "registry",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {__all__}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,86 @@
+"""The interface of a task family."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import gymnasium
+
+from metarl_gan.envs.distributions import Distribution
+from metarl_gan.envs.errors import FamilyError
+from metarl_gan.envs.task import ParameterValue, Task
+from metarl_gan.envs.task_space import TaskSpace
+from metarl_gan.envs.vector import TaskVectorEnv
+
+
+class TaskFamily(ABC):
+    """A distribution over tasks that share observation and action spaces.
+
+    A subclass calls `super().__init__` with what it is, and implements `make` and `make_vec`
+    (`SyncTaskVectorEnv(self.make, tasks, …)` will do for the latter). Most families need no
+    subclass: see `ParametricFamily`.
+
+    Attributes:
+        name: The family's name, the first part of its tasks' ids.
+        task_space: Parameter ranges and splits.
+        observation_space: 1-D `Box`, the same for all tasks.
+        action_space: 1-D `Box` or `Discrete`, the same for all tasks.
+        horizon: Time limit of an episode in environment steps.
+        floors: Mean return per episode of policies that know nothing, e.g.
+            `{"zero_action": -39.7, "random": -60.7}`; empty if not measured.
+        reference: A return per episode that a good agent reaches; `None` if unknown.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        task_space: TaskSpace,
+        observation_space: gymnasium.Space,
+        action_space: gymnasium.Space,
+        horizon: int,
+        floors: Mapping[str, float] | None = None,
+        reference: float | None = None,
+    ) -> None:
+        if not name or "/" in name:
+            raise FamilyError(f"family name {name!r}: give a name without '/'")
+        if horizon < 1:
+            raise FamilyError(f"{name}: horizon is {horizon}; give the time limit in steps, ≥ 1")
+        self.name = name
+        self.task_space = task_space
+        self.observation_space = observation_space
+        self.action_space = action_space
+        self.horizon = horizon
+        self.floors = dict(floors or {})
+        self.reference = reference
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that exist, in the order train, test, ood."""
+        return self.task_space.splits
+
+    @property
+    def parameters(self) -> Mapping[str, Distribution]:
+        """The declared train ranges by parameter name, with units."""
+        return self.task_space.ranges("train")
+
+    def sample(self, n: int, *, split: str = "train", seed: int) -> list[Task]:
+        """Draw `n` tasks of `split`: same arguments, same tasks; splits never overlap.
+
+        Raises `FamilyError` for a split that this family does not have.
+        """
+        return [
+            self.task_space.task(self.name, parameters)
+            for parameters in self.task_space.sample(n, split=split, seed=seed)
+        ]
+
+    def task(self, **parameters: ParameterValue) -> Task:
+        """The task with exactly these parameters, e.g. `family.task(x=0.25, y=-0.1)`."""
+        return self.task_space.task(self.name, parameters)
+
+    @abstractmethod
+    def make(self, task: Task) -> gymnasium.Env:
+        """One environment of `task`; `reset()` keeps the task; ends at `horizon`."""
+
+    @abstractmethod
+    def make_vec(self, tasks: Sequence[Task], envs_per_task: int = 1) -> TaskVectorEnv:
+        """`len(tasks) * envs_per_task` environments stepped together, task-major."""

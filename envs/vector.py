@@ -1,0 +1,179 @@
+"""Environments of many tasks, stepped together."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from metarl_gan.envs.errors import FamilyError
+from metarl_gan.envs.task import Task
+
+
+class TaskVectorEnv(VectorEnv, ABC):
+    """`len(tasks) * envs_per_task` environments: row `i` plays `tasks[i // envs_per_task]`.
+
+    There is no autoreset (`AutoresetMode.DISABLED`). An environment that has ended stays frozen
+    until it is reset: it repeats its last observation with reward 0, `terminated` and
+    `truncated` False, and costs no real step. `info["stepped"]`, bool `[num_envs]`, says which
+    environments a call really stepped.
+
+    Actions arrive as the policy sampled them; `step` clips them to the action space.
+
+    Subclasses implement `_start`, `_advance` and `_retask` on arrays of all environments.
+    """
+
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012
+
+    def __init__(
+        self,
+        *,
+        tasks: Sequence[Task],
+        envs_per_task: int,
+        observation_space: gymnasium.Space,
+        action_space: gymnasium.Space,
+        horizon: int,
+    ) -> None:
+        if not tasks or envs_per_task < 1:
+            raise FamilyError(
+                f"asked for {len(tasks)} tasks with {envs_per_task} environments each; "
+                "give at least one of both"
+            )
+        self.tasks = list(tasks)
+        self.envs_per_task = envs_per_task
+        self.num_envs = len(tasks) * envs_per_task
+        self.horizon = horizon
+        self.single_observation_space = observation_space
+        self.single_action_space = action_space
+        self.observation_space = batch_space(observation_space, self.num_envs)
+        self.action_space = batch_space(action_space, self.num_envs)
+        self._needs_reset = np.ones(self.num_envs, bool)
+        self._finished = np.zeros(self.num_envs, bool)
+        self._elapsed = np.zeros(self.num_envs, np.int64)
+        self._observations = np.zeros((self.num_envs, *(observation_space.shape or ())), np.float32)
+
+    @abstractmethod
+    def _start(self, rows: np.ndarray, seed: int | None) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin new episodes in `rows` (indices): their observations `[len(rows), obs]`, info.
+
+        `self.np_random` is already seeded when `seed` is given.
+        """
+
+    @abstractmethod
+    def _advance(
+        self, actions: np.ndarray, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Step `rows` (indices) with their clipped `actions` `[len(rows), …]`.
+
+        Returns observations, rewards, terminated, truncated for those rows, and info. The
+        time limit is kept by `step`.
+        """
+
+    @abstractmethod
+    def _retask(self) -> None:
+        """`self.tasks` has been replaced: configure the environments for it."""
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin new episodes, in all environments or those of `options={"reset_mask": mask}`.
+
+        Returns observations float32 `[num_envs, obs]` and info. Raises `ValueError` for a mask
+        that is not bool `[num_envs]`.
+        """
+        super().reset(seed=seed)
+        mask = self._mask(options)
+        rows = np.flatnonzero(mask)
+        observations, info = self._start(rows, seed)
+        self._observations[rows] = observations
+        self._elapsed[rows] = 0
+        self._finished[rows] = False
+        self._needs_reset[rows] = False
+        return self._observations.copy(), info
+
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Step every environment whose episode is not over.
+
+        Args:
+            actions: Float `[num_envs, act]`, or integers `[num_envs]` for discrete actions.
+
+        Returns:
+            Observations float32 `[num_envs, obs]` that the step reached, also where it ended
+            the episode; rewards float32, terminated and truncated bool `[num_envs]`; info.
+
+        Raises:
+            gymnasium.error.ResetNeeded: Before the first `reset()` and after `set_tasks`.
+            ValueError: Actions of the wrong shape or outside a discrete space.
+        """
+        if self._needs_reset.any():
+            raise gymnasium.error.ResetNeeded("call reset() before step(), also after set_tasks()")
+        actions = self._clip(actions)
+        stepped = ~self._finished
+        rows = np.flatnonzero(stepped)
+        rewards = np.zeros(self.num_envs, np.float32)
+        terminated = np.zeros(self.num_envs, bool)
+        truncated = np.zeros(self.num_envs, bool)
+        info: dict[str, Any] = {}
+        if len(rows):
+            reached = self._advance(actions[rows], rows)
+            self._observations[rows], rewards[rows] = reached[0], reached[1]
+            terminated[rows], truncated[rows], info = reached[2], reached[3], reached[4]
+        self._elapsed += stepped
+        truncated |= stepped & (self._elapsed >= self.horizon)
+        self._finished |= terminated | truncated
+        info = {**info, "stepped": stepped}
+        return self._observations.copy(), rewards, terminated, truncated, info
+
+    def set_tasks(self, tasks: Sequence[Task]) -> None:
+        """Play other tasks, as many as before; cheap. `reset()` has to follow.
+
+        Raises `FamilyError` for another number of tasks, or tasks of another family.
+        """
+        if len(tasks) != len(self.tasks):
+            raise FamilyError(
+                f"set_tasks got {len(tasks)} tasks in place of {len(self.tasks)}; give as many, "
+                "or call family.make_vec for another number"
+            )
+        foreign = [task.id for task in tasks if task.family != self.tasks[0].family]
+        if foreign:
+            raise FamilyError(f"tasks {foreign} are not of family {self.tasks[0].family!r}")
+        self.tasks = list(tasks)
+        self._needs_reset[:] = True
+        self._retask()
+
+    def parameter(self, name: str) -> np.ndarray:
+        """One numeric task parameter of every environment, float64 `[num_envs]`."""
+        values = np.array([float(task.parameters[name]) for task in self.tasks])
+        return np.repeat(values, self.envs_per_task)
+
+    def _mask(self, options: dict[str, Any] | None) -> np.ndarray:
+        mask = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs, bool)))
+        if mask.shape != (self.num_envs,) or mask.dtype != bool:
+            raise ValueError(
+                f"reset_mask has shape {mask.shape} and type {mask.dtype}; "
+                f"give bool of shape ({self.num_envs},)"
+            )
+        return mask
+
+    def _clip(self, actions: np.ndarray) -> np.ndarray:
+        space = self.single_action_space
+        actions = np.asarray(actions)
+        expected = (self.num_envs, *(space.shape or ()))
+        if actions.shape != expected:
+            raise ValueError(f"actions have shape {actions.shape}; expected {expected}")
+        if isinstance(space, spaces.Box):
+            return np.clip(actions, space.low, space.high).astype(space.dtype, copy=False)
+        if isinstance(space, spaces.Discrete):
+            indices = actions - space.start
+            if (
+                not np.issubdtype(actions.dtype, np.integer)
+                or not ((indices >= 0) & (indices < space.n)).all()
+            ):
+                raise ValueError(f"actions are not all in {space}: {actions[:8]} …")
+        return actions
