@@ -51,6 +51,10 @@ class PolicyRows:
             weights=weights / weights.sum(-1, keepdim=True).clamp(min=1.0),
         )
 
+    def select(self, tasks: Tensor) -> Self:
+        """The rows of some tasks, given by index."""
+        return type(self)(**{name: value[tasks] for name, value in vars(self).items()})
+
 
 @dataclass(frozen=True, kw_only=True)
 class MixedRows:
@@ -63,6 +67,14 @@ class MixedRows:
     real: PolicyRows
     generated: PolicyRows | None = None
     share: Tensor | None = None
+
+    def select(self, tasks: Tensor) -> Self:
+        """The rows of some tasks, given by index."""
+        return type(self)(
+            real=self.real.select(tasks),
+            generated=None if self.generated is None else self.generated.select(tasks),
+            share=None if self.share is None else self.share[tasks],
+        )
 
 
 def surrogate_loss(

@@ -1,0 +1,93 @@
+"""The parts of one agent, built from its config and the spaces of its family."""
+
+from dataclasses import dataclass
+
+import gymnasium
+import torch
+
+from metarl_gan.agents.policies import Policy, make_policy
+from metarl_gan.config import Config, ConfigError
+from metarl_gan.data_augmentation import DataAugmentation, GeneratedAugmentation, NoAugmentation
+from metarl_gan.gan import ConditionalGAN
+from metarl_gan.meta_learner import MetaLearner
+from metarl_gan.streams import Streams
+
+
+@dataclass(frozen=True, kw_only=True)
+class Components:
+    """Policy, meta-learner and, unless the agent does without, the conditional GAN."""
+
+    config: Config
+    observation_space: gymnasium.Space
+    action_space: gymnasium.Space
+    horizon: int
+    device: torch.device
+    policy: Policy
+    meta_learner: MetaLearner
+    gan: ConditionalGAN | None
+
+    @classmethod
+    def build(
+        cls,
+        config: Config,
+        observation_space: gymnasium.Space,
+        action_space: gymnasium.Space,
+        horizon: int,
+    ) -> "Components":
+        """Fresh parts; the same config gives the same weights.
+
+        Raises `ValueError` for spaces that no policy serves, `ConfigError` for a device that
+        is not there.
+        """
+        device = choose_device(config.device)
+        policy = make_policy(
+            observation_space,
+            action_space,
+            hidden_sizes=config.policy.hidden_sizes,
+            activation=config.policy.activation,
+            initial_std=config.policy.initial_std,
+            device=device,
+        )
+        streams = Streams(config.seed, device)
+        gan = None
+        if config.uses_generator:
+            # Modules initialise from the global generator: set apart, and put back after.
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(streams.integer("gan-weights"))
+                gan = ConditionalGAN(observation_space, action_space, config).to(device)
+        return cls(
+            config=config,
+            observation_space=observation_space,
+            action_space=action_space,
+            horizon=horizon,
+            device=device,
+            policy=policy,
+            meta_learner=MetaLearner(policy, config.learner, streams.torch("policy-weights")),
+            gan=gan,
+        )
+
+    def augmentation(self, *, generated: bool = True) -> DataAugmentation:
+        """With generated data where the agent has a generator, or without."""
+        if self.gan is None or not generated:
+            return NoAugmentation(self.config.learner)
+        return GeneratedAugmentation(
+            self.gan, self.policy, self.config.augmentation, self.config.learner, self.horizon
+        )
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is the GPU if there is one; any other name is torch's own.
+
+    Raises `ConfigError` for a device that torch does not know or that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(
+            f"device is {name!r}, which is not available here ({error}); "
+            "use 'auto', 'cpu', or a device that torch lists"
+        ) from error
+    return device

@@ -1,0 +1,18 @@
+"""Perceptrons of the generator, the discriminator and the context encoder."""
+
+from collections.abc import Sequence
+
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+
+def perceptron(
+    n_inputs: int, hidden_sizes: Sequence[int], n_outputs: int, *, spectral: bool = False
+) -> nn.Sequential:
+    """SiLU perceptron; with `spectral`, every layer is spectrally normalised (Miyato 2018)."""
+    widths = (n_inputs, *hidden_sizes, n_outputs)
+    layers: list[nn.Module] = []
+    for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+        linear = nn.Linear(n_in, n_out)
+        layers += [spectral_norm(linear) if spectral else linear, nn.SiLU()]
+    return nn.Sequential(*layers[:-1])

@@ -1,0 +1,180 @@
+"""Replay: real episodes by task, from which contexts and targets are drawn apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from metarl_gan.envs.transitions import Transitions
+
+FIELDS = ("observations", "actions", "rewards", "next_observations", "terminated", "truncated")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextAndTargets:
+    """Context rows `[tasks, context]` and target rows `[tasks, targets]` of the same tasks.
+
+    `strangers` are rows of random tasks, as many as the context, for counterfactual contexts.
+    """
+
+    context: Transitions
+    targets: Transitions
+    strangers: Transitions
+
+
+class Replay:
+    """A ring of tasks, each a ring of episodes; storage is allocated with the first episodes.
+
+    Only real episodes enter. Sampling draws the context from one episode of a task and every
+    target from another one: otherwise the encoder learns to copy the episode, and generated
+    rollouts ignore the task as soon as they leave it.
+    """
+
+    def __init__(self, capacity_tasks: int, episodes_per_task: int, device: torch.device) -> None:
+        self.capacity_tasks = capacity_tasks
+        self.episodes_per_task = episodes_per_task
+        self.device = device
+        self.task_ids: list[str | None] = [None] * capacity_tasks
+        self._slot_of: dict[str, int] = {}
+        self._next_slot = 0
+        self._storage: dict[str, Tensor] = {}
+        self.lengths = torch.zeros(
+            capacity_tasks, episodes_per_task, dtype=torch.long, device=device
+        )
+        """Valid steps of each stored episode; 0 where there is none."""
+        self._written = [0] * capacity_tasks
+
+    def __len__(self) -> int:
+        """Number of tasks with at least one episode."""
+        return len(self._slot_of)
+
+    @property
+    def ready(self) -> bool:
+        """Whether some task has the two episodes that context and targets need."""
+        return any(written >= 2 for written in self._written)
+
+    def add(self, task_ids: Sequence[str], batch: Transitions) -> None:
+        """Store every episode of a batch `[tasks, envs, time]`; oldest tasks make room."""
+        if bool(batch.generated.any()):
+            raise ValueError("replay holds real transitions only; this batch has generated rows")
+        self._allocate(batch)
+        slots, places = self._places(task_ids, batch.rewards.shape[1])
+        for name, storage in self._storage.items():
+            storage[slots, places] = getattr(batch, name).to(storage.device)
+        self.lengths[slots, places] = batch.valid.sum(-1).to(self.device)
+
+    def sample(
+        self, n_tasks: int, n_context: int, n_targets: int, generator: torch.Generator
+    ) -> ContextAndTargets:
+        """Draw tasks uniformly, with replacement, among those with two episodes or more."""
+        counts = (self.lengths > 0).sum(-1)
+        eligible = torch.nonzero(counts >= 2).squeeze(-1)
+        if len(eligible) == 0:
+            raise ValueError(
+                "no task in the replay has two episodes: context and targets must come from "
+                "different episodes of the same task; collect a query episode first"
+            )
+
+        def below(limits: Tensor, shape: tuple[int, ...]) -> Tensor:
+            uniform = torch.rand(shape, generator=generator, device=self.device)
+            return (uniform * limits).long()
+
+        slots = eligible[below(torch.tensor(float(len(eligible))), (n_tasks,))]
+        count = counts[slots].unsqueeze(-1)
+        context_episode = below(count, (n_tasks, 1))
+        offset = 1 + below(count - 1, (n_tasks, n_targets))
+        target_episodes = (context_episode + offset) % count
+        context_episodes = context_episode.expand(n_tasks, n_context)
+        stranger_slots = eligible[
+            below(torch.tensor(float(len(eligible))), (n_tasks, n_context))
+        ]
+        stranger_episodes = below(counts[stranger_slots], (n_tasks, n_context))
+        rows = []
+        for slot, episodes in (
+            (slots.unsqueeze(-1), context_episodes),
+            (slots.unsqueeze(-1), target_episodes),
+            (stranger_slots, stranger_episodes),
+        ):
+            times = below(self.lengths[slot, episodes], tuple(episodes.shape))
+            rows.append(self._gather(slot.expand_as(episodes), episodes, times))
+        context, targets, strangers = rows
+        return ContextAndTargets(context=context, targets=targets, strangers=strangers)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything stored, for a checkpoint: filled task slots only."""
+        filled = len(self) if self._storage else 0
+        tensors = {name: storage[:filled] for name, storage in self._storage.items()}
+        return {**tensors, "lengths": self.lengths[:filled]}
+
+    def counters(self) -> dict[str, object]:
+        """What `restore` needs beside the tensors, as JSON values."""
+        return {
+            "task_ids": [task_id for task_id in self.task_ids if task_id is not None],
+            "written": self._written[: len(self)],
+            "next_slot": self._next_slot,
+        }
+
+    def restore(self, tensors: dict[str, Tensor], counters: dict) -> None:
+        """Inverse of `tensors` and `counters`."""
+        task_ids = counters["task_ids"]
+        filled = len(task_ids)
+        for name in FIELDS:
+            if name in tensors:
+                source = tensors[name].to(self.device)
+                shape = (self.capacity_tasks, *source.shape[1:])
+                self._storage[name] = torch.zeros(shape, dtype=source.dtype, device=self.device)
+                self._storage[name][:filled] = source
+        self.lengths[:filled] = tensors["lengths"].to(self.device)
+        self.task_ids[:filled] = task_ids
+        self._slot_of = {task_id: slot for slot, task_id in enumerate(task_ids)}
+        self._written[:filled] = counters["written"]
+        self._next_slot = counters["next_slot"]
+
+    def _allocate(self, batch: Transitions) -> None:
+        if self._storage:
+            return
+        for name in FIELDS:
+            value = getattr(batch, name)
+            shape = (self.capacity_tasks, self.episodes_per_task, *value.shape[2:])
+            self._storage[name] = torch.zeros(shape, dtype=value.dtype, device=self.device)
+
+    def _places(self, task_ids: Sequence[str], n_episodes: int) -> tuple[Tensor, Tensor]:
+        """Slots and episode places `[tasks, envs]` for a batch."""
+        slots, places = [], []
+        for task_id in task_ids:
+            slot = self._slot(task_id)
+            start = self._written[slot]
+            self._written[slot] += n_episodes
+            slots.append([slot] * n_episodes)
+            places.append([(start + i) % self.episodes_per_task for i in range(n_episodes)])
+        as_index = {"dtype": torch.long, "device": self.device}
+        return torch.tensor(slots, **as_index), torch.tensor(places, **as_index)
+
+    def _slot(self, task_id: str) -> int:
+        if task_id in self._slot_of:
+            return self._slot_of[task_id]
+        slot = self._next_slot
+        self._next_slot = (slot + 1) % self.capacity_tasks
+        evicted = self.task_ids[slot]
+        if evicted is not None:
+            del self._slot_of[evicted]
+            self.lengths[slot] = 0
+            self._written[slot] = 0
+        self.task_ids[slot] = task_id
+        self._slot_of[task_id] = slot
+        return slot
+
+    def _gather(self, slots: Tensor, episodes: Tensor, times: Tensor) -> Transitions:
+        """Rows at the given indices `[tasks, rows]`, as `Transitions` with one env per task."""
+        rows = {
+            name: storage[slots, episodes, times].unsqueeze(1)
+            for name, storage in self._storage.items()
+        }
+        valid = torch.ones_like(rows["terminated"])
+        return Transitions(
+            **rows,
+            valid=valid,
+            log_probs=torch.zeros_like(rows["rewards"]),
+            generated=torch.zeros_like(valid),
+        )

@@ -1,0 +1,153 @@
+"""The trainer: one meta-iteration is the whole method on one screen."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from metarl_gan.agents.collector import Collection, DroppedTask, collect
+from metarl_gan.agents.environment_pool import EnvironmentPool
+from metarl_gan.agents.networks import Parameters
+from metarl_gan.components import Components
+from metarl_gan.data_augmentation import Mixture, policy_rows
+from metarl_gan.envs.family import TaskFamily
+from metarl_gan.envs.task import Task
+from metarl_gan.generator_learner import AdversarialLearner, GeneratorLearner, NothingToLearn
+from metarl_gan.optimisers import with_prefix
+from metarl_gan.streams import Streams
+from metarl_gan.task_sampler import TaskSampler
+
+Metrics = dict[str, float]
+
+
+@dataclass(kw_only=True)
+class Counters:
+    """What has been spent and reached so far; every unit is in the name."""
+
+    meta_iterations: int = 0
+    real_steps: int = 0
+    validation_real_steps: int = 0
+    training_seconds: float = 0.0
+    best_validation_return: float | None = None
+    dropped_tasks: list[dict[str, str]] = field(default_factory=list)
+
+
+class Trainer:
+    """Meta-trains the components of an agent on a task family."""
+
+    def __init__(self, components: Components, family: TaskFamily) -> None:
+        config = components.config
+        self.components = components
+        self.family = family
+        self.counters = Counters()
+        self.streams = Streams(config.seed, components.device)
+        self.task_sampler = TaskSampler(family, config.sampler, self.streams)
+        self.meta_learner = components.meta_learner
+        self.augmentation = components.augmentation()
+        self.generator_learner: GeneratorLearner = NothingToLearn()
+        if components.gan is not None:
+            self.generator_learner = AdversarialLearner(components.gan, config, self.streams)
+        self._environments = EnvironmentPool(family)
+
+    def meta_iteration(self) -> Metrics:
+        """Sample tasks, collect support, mix, adapt, collect query, update, learn to generate.
+
+        Raises `AllTasksDropped` if every task of the batch returned broken numbers.
+        """
+        started, index = time.perf_counter(), self.counters.meta_iterations
+        sampler, learner = self.components.config.sampler, self.meta_learner
+
+        tasks = self.task_sampler.sample(index)
+        support, tasks = self._collect(
+            "support", tasks, learner.initial_policy(len(tasks)), sampler.support_episodes
+        )
+        mixture = self.augmentation.mix(support.batch, self.streams.torch("imagination", index))
+        adapted = learner.adapt(mixture.data, len(tasks))
+        query, tasks = self._collect("query", tasks, adapted.parameters, sampler.query_episodes)
+        losses = learner.update(
+            adapted.select(query.kept), policy_rows(query.batch, self.components.config.learner)
+        )
+        losses |= self.generator_learner.learn(
+            [task.id for task in tasks], [support.batch.select(query.kept), query.batch]
+        )
+
+        self.counters.meta_iterations += 1
+        seconds = time.perf_counter() - started
+        self.counters.training_seconds += seconds
+        return self._metrics(support, query, mixture, seconds) | losses
+
+    def finished(self) -> bool:
+        """Whether a budget is spent: iterations or real steps, whichever comes first."""
+        config, counters = self.components.config, self.counters
+        limit = config.max_real_steps
+        if limit is not None and counters.real_steps + self._steps_per_iteration() > limit:
+            return True
+        return counters.meta_iterations >= config.iterations
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that training changes, for a checkpoint."""
+        return {
+            **{f"meta_learner.{name}": v for name, v in self.meta_learner.tensors().items()},
+            **{f"generator.{name}": v for name, v in self.generator_learner.tensors().items()},
+        }
+
+    def state(self) -> dict[str, Any]:
+        """The rest of the state, as JSON values. Random streams need none: see `Streams`."""
+        return {"counters": asdict(self.counters), "generator": self.generator_learner.counters()}
+
+    def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Continue from a checkpoint as if never stopped."""
+        self.meta_learner.restore(with_prefix(tensors, "meta_learner."))
+        self.generator_learner.restore(with_prefix(tensors, "generator."), state["generator"])
+        self.counters = Counters(**state["counters"])
+
+    def close(self) -> None:
+        """Close the environments."""
+        self._environments.close()
+
+    def _collect(
+        self, name: str, tasks: Sequence[Task], parameters: Parameters, n_episodes: int
+    ) -> tuple[Collection, list[Task]]:
+        """Real episodes of the policies, and the tasks that stayed healthy."""
+        index = self.counters.meta_iterations
+        collection = collect(
+            self._environments.get(tasks, n_episodes),
+            self.components.policy,
+            parameters,
+            self.streams.torch(name, index),
+            seed=self.streams.integer(f"{name}-environments", index),
+        )
+        self.counters.real_steps += collection.real_steps
+        self.counters.dropped_tasks += [_as_json(dropped) for dropped in collection.dropped]
+        return collection, [tasks[int(kept)] for kept in collection.kept]
+
+    def _steps_per_iteration(self) -> int:
+        """Most real steps that a meta-iteration can take."""
+        sampler = self.components.config.sampler
+        episodes = sampler.support_episodes + sampler.query_episodes
+        return sampler.tasks_per_batch * episodes * self.family.horizon
+
+    def _metrics(
+        self, support: Collection, query: Collection, mixture: Mixture, seconds: float
+    ) -> Metrics:
+        real_steps = support.real_steps + query.real_steps
+        metrics = {
+            "real_steps": float(self.counters.real_steps),
+            "real_steps_per_second": real_steps / seconds,
+            "return_before_adaptation": float(support.batch.returns().mean()),
+            "return_after_adaptation": float(query.batch.returns().mean()),
+            "generated_share": float(mixture.share.mean()),
+            "dropped_tasks": float(len(self.counters.dropped_tasks)),
+        }
+        if mixture.errors is not None:
+            metrics |= {
+                f"held_out_{name}_error": float(value.mean())
+                for name, value in vars(mixture.errors).items()
+            }
+        return metrics
+
+
+def _as_json(dropped: DroppedTask) -> dict[str, str]:
+    return asdict(dropped)
