@@ -1,0 +1,114 @@
+"""`half-cheetah-velocity` and `half-cheetah-direction` on Gymnasium's HalfCheetah-v5 physics."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+
+import mujoco
+import numpy as np
+
+from metarl_gan.envs.distributions import Choice, Uniform
+from metarl_gan.envs.family import TaskFamily
+from metarl_gan.envs.mujoco_family import MujocoFamily
+from metarl_gan.envs.mujoco_rules import MujocoRules, MujocoState
+from metarl_gan.envs.task import ParameterValue
+from metarl_gan.envs.task_space import TaskSpace
+
+HORIZON = 200
+FRAME_SKIP = 5
+CONTROL_COST = 0.05
+
+
+class _HalfCheetah(MujocoRules):
+    """Start and observation of HalfCheetah-v5; the reward is left to the family."""
+
+    @abstractmethod
+    def running_reward(
+        self, velocity: np.ndarray, parameters: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        """What the torso's velocity along x, in m/s, is worth to each environment's task."""
+
+    def start(
+        self, rng: np.random.Generator, positions: np.ndarray, velocities: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        noise = rng.uniform(-0.1, 0.1, positions.shape)
+        return positions + noise, velocities + 0.1 * rng.standard_normal(velocities.shape)
+
+    def observe(self, state: MujocoState) -> np.ndarray:
+        return np.concatenate([state.positions[:, 1:], state.velocities], axis=-1)
+
+    def reward(
+        self,
+        before: MujocoState,
+        after: MujocoState,
+        actions: np.ndarray,
+        parameters: Mapping[str, np.ndarray],
+    ) -> np.ndarray:
+        velocity = (after.positions[:, 0] - before.positions[:, 0]) / after.time_step
+        effort = np.square(actions).sum(axis=-1)
+        return self.running_reward(velocity, parameters) - CONTROL_COST * effort
+
+    def terminated(self, after: MujocoState) -> np.ndarray:
+        return np.zeros(len(after.positions), bool)
+
+    def configure(self, model: mujoco.MjModel, parameters: Mapping[str, ParameterValue]) -> bool:
+        return False
+
+
+class _RunAtVelocity(_HalfCheetah):
+    def running_reward(
+        self, velocity: np.ndarray, parameters: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        return -np.abs(velocity - parameters["velocity"])
+
+
+class _RunInDirection(_HalfCheetah):
+    def running_reward(
+        self, velocity: np.ndarray, parameters: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        return parameters["direction"] * velocity
+
+
+def half_cheetah_velocity(*, threads: int | None = None) -> TaskFamily:
+    """The planar cheetah runs at a velocity that only the reward tells.
+
+    - Task: `velocity` uniform on [0, 3] m/s.
+    - Observation (17): positions without the torso's x (8: m, rad), velocities (9: m/s, rad/s).
+      Action (6): motor torques, scaled to [-1, 1].
+    - Reward: `-|v_x - velocity| - 0.05 ‖a‖²`, with `v_x` the finite difference of the torso's x
+      over the step (0.05 s). Never terminates; horizon 200.
+    - Source: Finn et al. 2017, arXiv:1703.03400, section 5.3, in the form of PEARL (Rakelly et
+      al. 2019, arXiv:1903.08254) without x in the observation.
+    - Return per episode: zero action about -303, random -332; PEARL -44 at 0.78 M real steps.
+    """
+    return MujocoFamily(
+        name="half-cheetah-velocity",
+        task_space=TaskSpace(parameters={"velocity": Uniform(0.0, 3.0, unit="m/s")}),
+        rules=_RunAtVelocity(),
+        model="half_cheetah.xml",
+        frame_skip=FRAME_SKIP,
+        horizon=HORIZON,
+        floors={"zero_action": -303.0, "random": -332.0, "reference": -44.0},
+        threads=threads,
+    )
+
+
+def half_cheetah_direction(*, threads: int | None = None) -> TaskFamily:
+    """The planar cheetah runs forwards or backwards.
+
+    - Task: `direction`, +1 or -1: two tasks in all, hence a train split only. What two tasks
+      can show is adaptation, not generalisation to unseen tasks.
+    - Observation and action as in `half_cheetah_velocity`.
+    - Reward: `direction * v_x - 0.05 ‖a‖²`. Never terminates; horizon 200.
+    - Source: Finn et al. 2017, arXiv:1703.03400, section 5.3.
+    - Return per episode: zero action about 0, random -12; PEARL 1664 at 1.4 M real steps.
+    """
+    return MujocoFamily(
+        name="half-cheetah-direction",
+        task_space=TaskSpace(parameters={"direction": Choice([-1, 1])}, splits=("train",)),
+        rules=_RunInDirection(),
+        model="half_cheetah.xml",
+        frame_skip=FRAME_SKIP,
+        horizon=HORIZON,
+        floors={"zero_action": 0.0, "random": -12.0, "reference": 1664.0},
+        threads=threads,
+    )
