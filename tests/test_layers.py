@@ -5,9 +5,9 @@
    `__init__` under TYPE_CHECKING do not, as that is how a lazy front door shows types.
 3. Our own modules are imported absolutely and as `metarl_gan.…`; other modules are the standard
    library or a dependency that pyproject.toml declares.
-4. agents/ and metarl_gan/ do not know a concrete family: they import nothing from
-   `metarl_gan.envs.families`, and no string equals a registered name (a docstring never does),
-   save in the few files whose business is a choice of family (`MAY_NAME_FAMILIES`).
+4. agents/ and metarl_gan/ do not know a concrete family: they import no module that envs/
+   registers one from ("metarl_gan.envs.point_goal:PointGoal"), and no string equals a registered
+   name, save in the few files whose business is a choice of family (`MAY_NAME_FAMILIES`).
 """
 
 import ast
@@ -160,7 +160,22 @@ def strange_imports(modules: list[Module], dependencies: set[str]) -> list[str]:
     return found
 
 
+def family_modules(modules: list[Module]) -> set[str]:
+    """Modules that a string "module:attribute" in envs/ points to."""
+    known = {module.name for module in modules}
+    strings = {
+        node.value
+        for module in modules
+        if module.layer == "envs"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    return {text.partition(":")[0] for text in strings if ":" in text} & known
+
+
 def known_families(modules: list[Module], families: set[str]) -> list[str]:
+    known = {module.name for module in modules}
+    concrete = family_modules(modules)
     found = []
     for module in modules:
         if module.layer not in ("agents", "metarl_gan") or module.name in MAY_NAME_FAMILIES:
@@ -168,7 +183,7 @@ def known_families(modules: list[Module], families: set[str]) -> list[str]:
         found += [
             f"{module.name}:{item.line} imports {item.name}"
             for item in module.imports()
-            if item.name.startswith("metarl_gan.envs.families")
+            if target_of(item.name, known) in concrete
         ]
         found += [
             f"{module.name}:{node.lineno} names the family {node.value!r}"
@@ -208,6 +223,7 @@ def test_learning_knows_no_family(modules: list[Module]) -> None:
 
     families = set(list_families())
     assert "point-goal" in families
+    assert "metarl_gan.envs.point_goal" in family_modules(modules)
     assert known_families(modules, families) == []
 
 
@@ -229,6 +245,8 @@ def test_planted_violations_are_found(tmp_path: Path) -> None:
         "envs/__init__.py": "",
         "envs/task.py": "from metarl_gan.agents import policy",
         "envs/learns.py": "import stable_baselines3",
+        "envs/builtin.py": "register_family('point-goal', 'metarl_gan.envs.point:PointGoal')",
+        "envs/point.py": "",
         "agents/__init__.py": "",
         "agents/policy.py": "def f():\n    import metarl_gan.agents.learner",
         "agents/learner.py": "from metarl_gan.agents.policy import f\nimport envs.task",
@@ -236,9 +254,10 @@ def test_planted_violations_are_found(tmp_path: Path) -> None:
         "metarl_gan/__init__.py": "if TYPE_CHECKING:\n    from metarl_gan.api import train",
         "metarl_gan/api.py": "import metarl_gan\nfrom . import config\nimport tensordict",
         "metarl_gan/config.py": "family = 'point-goal'",
+        "metarl_gan/sampler.py": "from metarl_gan.envs import point",
         "metarl_gan/trainer.py": "if family.name == 'point-goal': ...",
         "scripts/__init__.py": "",
-        "scripts/train.py": "from metarl_gan.envs.families.point import PointGoal",
+        "scripts/train.py": "from metarl_gan.envs.point import PointGoal",
     }
     for name, text in planted.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -263,5 +282,6 @@ def test_planted_violations_are_found(tmp_path: Path) -> None:
         "metarl_gan.api:3",
     ]
     assert known_families(modules, {"point-goal"}) == [
-        "metarl_gan.trainer:1 names the family 'point-goal'"
+        "metarl_gan.sampler:1 imports metarl_gan.envs.point",
+        "metarl_gan.trainer:1 names the family 'point-goal'",
     ]
