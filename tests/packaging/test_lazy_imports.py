@@ -17,14 +17,13 @@ try:
     {code}
 except SystemExit as stop:
     assert not stop.code, stop.code
-print()
-print(*[name for name in {HEAVY!r} if name in sys.modules])
+print("loaded:", *[name for name in {HEAVY!r} if name in sys.modules])
 """
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=cwd, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return set(done.stdout.rstrip("\n").rpartition("\n")[2].split())
+    return set(done.stdout.rpartition("loaded:")[2].split())
 
 
 def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
