@@ -3,11 +3,11 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 
-import mujoco
 import numpy as np
 
 from metarl_gan.envs.distributions import Choice, Uniform
 from metarl_gan.envs.family import TaskFamily
+from metarl_gan.envs.mujoco_api import MjModel
 from metarl_gan.envs.mujoco_family import MujocoFamily
 from metarl_gan.envs.mujoco_rules import MujocoRules, MujocoState
 from metarl_gan.envs.task import ParameterValue
@@ -50,7 +50,7 @@ class _HalfCheetah(MujocoRules):
     def terminated(self, after: MujocoState) -> np.ndarray:
         return np.zeros(len(after.positions), bool)
 
-    def configure(self, model: mujoco.MjModel, parameters: Mapping[str, ParameterValue]) -> bool:
+    def configure(self, model: MjModel, parameters: Mapping[str, ParameterValue]) -> bool:
         return False
 
 

@@ -4,12 +4,13 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import gymnasium
-import mujoco
+
+from metarl_gan.envs.mujoco_api import MjModel
 
 _UNPHYSICAL = ("camera", "light", "texture", "material", "visual", "skin", "sensor", "custom")
 
 
-def load_physics(model: str) -> mujoco.MjModel:
+def load_physics(model: str) -> MjModel:
     """Compile `model` without cameras, lights, textures and sensors, which only cost time.
 
     `model` is a path, or the name of a model that comes with Gymnasium ("half_cheetah.xml").
@@ -20,9 +21,9 @@ def load_physics(model: str) -> mujoco.MjModel:
         path = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / model
     tree = ET.parse(path)
     if any("file" in element.attrib for element in tree.iter()):
-        return mujoco.MjModel.from_xml_path(str(path))
+        return MjModel.from_xml_path(str(path))
     for parent in list(tree.iter()):
         parent.attrib.pop("material", None)
         for child in [child for child in parent if child.tag in _UNPHYSICAL]:
             parent.remove(child)
-    return mujoco.MjModel.from_xml_string(ET.tostring(tree.getroot(), encoding="unicode"))
+    return MjModel.from_xml_string(ET.tostring(tree.getroot(), encoding="unicode"))

@@ -4,9 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 
+from metarl_gan.envs.mujoco_api import MjModel
 from metarl_gan.envs.task import ParameterValue
 
 
@@ -57,9 +57,7 @@ class MujocoRules(ABC):
         """Bool `[n]`: whose episode the state reached ends."""
 
     @abstractmethod
-    def configure(
-        self, model: mujoco.MjModel, parameters: Mapping[str, ParameterValue]
-    ) -> bool:
+    def configure(self, model: MjModel, parameters: Mapping[str, ParameterValue]) -> bool:
         """Write one task's physics into a fresh copy of the model, in place.
 
         Returns whether anything was written: families whose tasks differ by reward alone return

@@ -7,16 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
-import mujoco
 import numpy as np
-from mujoco.rollout import Rollout
 
+from metarl_gan.envs.mujoco_api import (
+    MjData,
+    MjModel,
+    Rollout,
+    mj_setConst,
+    mj_stateSize,
+    mjtState,
+)
 from metarl_gan.envs.mujoco_rules import MujocoRules, MujocoState
 from metarl_gan.envs.task import Task
 from metarl_gan.envs.vector import TaskVectorEnv
 
-_STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS.value
-_CONTROL = mujoco.mjtState.mjSTATE_CTRL.value
+_STATE = mjtState.mjSTATE_FULLPHYSICS.value
+_CONTROL = mjtState.mjSTATE_CTRL.value
 _MAX_THREADS = 8
 
 
@@ -28,7 +34,7 @@ class MujocoSetup:
     environments; `None` takes as many as there are processors, 8 at most.
     """
 
-    model: mujoco.MjModel
+    model: MjModel
     rules: MujocoRules
     observation_space: gymnasium.Space
     action_space: gymnasium.Space
@@ -61,10 +67,10 @@ class MujocoVectorEnv(TaskVectorEnv):
         threads = min(self._threads(), self.num_envs)
         # Without a pool, the calling thread steps: for one thread that is the faster way.
         self._rollout = Rollout(nthread=threads if threads > 1 else 0)
-        self._data = [mujoco.MjData(model) for _ in range(threads)]
-        self._states = np.zeros((self.num_envs, mujoco.mj_stateSize(model, _STATE)))
+        self._data = [MjData(model) for _ in range(threads)]
+        self._states = np.zeros((self.num_envs, mj_stateSize(model, _STATE)))
         self._warmstarts = np.zeros((self.num_envs, model.nv))
-        self._models: list[mujoco.MjModel] = []
+        self._models: list[MjModel] = []
         self._parameters: dict[str, np.ndarray] = {}
         self._retask()
 
@@ -79,12 +85,12 @@ class MujocoVectorEnv(TaskVectorEnv):
         per_task = [self._model_of(task) for task in self.tasks]
         self._models = [model for model in per_task for _ in range(self.envs_per_task)]
 
-    def _model_of(self, task: Task) -> mujoco.MjModel:
+    def _model_of(self, task: Task) -> MjModel:
         own = copy.copy(self._setup.model)
         if not self._setup.rules.configure(own, task.parameters):
             return self._setup.model
         # Inertias and the solver's scales follow from what was written.
-        mujoco.mj_setConst(own, mujoco.MjData(own))
+        mj_setConst(own, MjData(own))
         return own
 
     def _start(self, rows: np.ndarray, seed: int | None) -> tuple[np.ndarray, dict[str, Any]]:

@@ -9,6 +9,7 @@ from gymnasium import spaces
 
 from metarl_gan.envs.distributions import Uniform
 from metarl_gan.envs.family import TaskFamily
+from metarl_gan.envs.single import SingleTaskEnv
 from metarl_gan.envs.task import Task
 from metarl_gan.envs.task_space import TaskSpace
 from metarl_gan.envs.vector import TaskVectorEnv
@@ -45,7 +46,7 @@ class PointGoal(TaskFamily):
 
     def make(self, task: Task) -> gymnasium.Env:
         """One environment of `task`, with its time limit."""
-        return gymnasium.wrappers.TimeLimit(_PointGoalEnv(task), HORIZON)
+        return SingleTaskEnv(self.make_vec([task]))
 
     def make_vec(self, tasks: Sequence[Task], envs_per_task: int = 1) -> TaskVectorEnv:
         """All environments as two numpy arrays, positions and goals."""
@@ -58,30 +59,6 @@ def _move(positions: np.ndarray, actions: np.ndarray) -> np.ndarray:
 
 def _reward(positions: np.ndarray, goals: np.ndarray) -> np.ndarray:
     return -np.sqrt(np.sum((positions - goals) ** 2, axis=-1))
-
-
-class _PointGoalEnv(gymnasium.Env):
-    """One point-goal task as a plain environment."""
-
-    observation_space = _OBSERVATIONS
-    action_space = _ACTIONS
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        self._goal = np.array([task.parameters["x"], task.parameters["y"]], np.float64)
-        self._position = np.zeros(2)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        super().reset(seed=seed, options=options)
-        self._position = np.zeros(2)
-        return self._position.astype(np.float32), {}
-
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        self._position = _move(self._position, np.asarray(action, np.float64))
-        reward = float(_reward(self._position, self._goal))
-        return self._position.astype(np.float32), reward, False, False, {}
 
 
 class _PointGoalVectorEnv(TaskVectorEnv):

@@ -69,7 +69,11 @@ class TaskSpace:
         if split not in self.splits:
             raise FamilyError(
                 f"split {split!r} does not exist here; this family has {list(self.splits)}"
-                + (": use split='train'" if self.splits == ("train",) else "")
+                + (
+                    ": all its tasks are train tasks, so use split='train'"
+                    if self.splits == ("train",)
+                    else ""
+                )
             )
         return {**self.parameters, **self.overrides.get(split, {})}
 
