@@ -59,17 +59,14 @@ class Module:
             for inner in ast.walk(node)
         }
         for node in ast.walk(self.tree):
-            names: list[str] = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                names = [f"{node.module or ''}.{alias.name}" for alias in node.names]
-            for name in names:
-                relative = isinstance(node, ast.ImportFrom) and node.level > 0
+            if not isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            prefix = f"{node.module or ''}." if isinstance(node, ast.ImportFrom) else ""
+            for alias in node.names:
                 yield Import(
-                    name=name,
+                    name=prefix + alias.name,
                     line=node.lineno,
-                    relative=relative,
+                    relative=isinstance(node, ast.ImportFrom) and node.level > 0,
                     type_checking=id(node) in guarded,
                 )
 
