@@ -1,9 +1,13 @@
-"""What every test gets: one torch thread, and `gpu` tests skipped where there is none."""
+"""Settings of the whole suite."""
 
 import pytest
 import torch
 
-torch.set_num_threads(1)
+
+@pytest.fixture(scope="session", autouse=True)
+def one_torch_thread() -> None:
+    """Two spinning threads beside a busy core are several times slower than one."""
+    torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
