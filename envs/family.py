@@ -26,7 +26,7 @@ class TaskFamily(ABC):
         action_space: 1-D `Box` or `Discrete`, the same for all tasks.
         horizon: Time limit of an episode in environment steps.
         floors: Mean return per episode of policies that know nothing, e.g.
-            `{"zero_action": -39.7, "random": -60.7}`; empty if not measured.
+            `{"zero_action": -38.3, "random": -63.0}`; empty if not measured.
         reference: A return per episode that a good agent reaches; `None` if unknown.
     """
 
