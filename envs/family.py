@@ -43,8 +43,7 @@ class TaskFamily(ABC):
     ) -> None:
         if not name or "/" in name:
             raise FamilyError(f"family name {name!r}: give a name without '/'")
-        if horizon < 1:
-            raise FamilyError(f"{name}: horizon is {horizon}; give the time limit in steps, ≥ 1")
+        require_horizon(name, horizon)
         self.name = name
         self.task_space = task_space
         self.observation_space = observation_space
@@ -84,3 +83,9 @@ class TaskFamily(ABC):
     @abstractmethod
     def make_vec(self, tasks: Sequence[Task], envs_per_task: int = 1) -> TaskVectorEnv:
         """`len(tasks) * envs_per_task` environments stepped together, task-major."""
+
+
+def require_horizon(name: str, horizon: int) -> None:
+    """Raise `FamilyError` unless `horizon` is a whole number of steps, at least 1."""
+    if not isinstance(horizon, int) or horizon < 1:
+        raise FamilyError(f"{name}: horizon is {horizon!r}; give the time limit in steps, ≥ 1")

@@ -7,7 +7,7 @@ import gymnasium
 from metarl_gan.envs.attributes import set_attribute
 from metarl_gan.envs.distributions import Distribution
 from metarl_gan.envs.errors import FamilyError
-from metarl_gan.envs.family import TaskFamily
+from metarl_gan.envs.family import TaskFamily, require_horizon
 from metarl_gan.envs.sync_vector import SyncTaskVectorEnv
 from metarl_gan.envs.task import Task
 from metarl_gan.envs.task_env import TaskEnv, float32_box
@@ -61,6 +61,7 @@ class ParametricFamily(TaskFamily):
         )
         name = name or (env if isinstance(env, str) else getattr(env, "__name__", "parametric"))
         name = name.replace("/", "-")
+        require_horizon(name, horizon)
         self._env = env
         self._horizon = horizon
         sample = task_space.sample(1, split="train", seed=0)[0]

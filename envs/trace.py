@@ -22,11 +22,14 @@ class Trace:
     ended: bool
 
     def difference(self, other: "Trace") -> float:
-        """The largest difference of an observation or a reward; infinite if lengths differ."""
-        if len(self.rewards) != len(other.rewards):
+        """The largest difference of an observation or a reward.
+
+        NaN equals NaN here. Traces of different lengths differ infinitely.
+        """
+        if self.rewards.shape != other.rewards.shape:
             return np.inf
-        seen = np.abs(self.observations - other.observations).max(initial=0.0)
-        return float(max(seen, np.abs(self.rewards - other.rewards).max(initial=0.0)))
+        seen = _largest_gap(self.observations, other.observations)
+        return max(seen, _largest_gap(self.rewards, other.rewards))
 
     def first_bad(self) -> int:
         """The first step whose observation or reward is not finite; 0 is the reset."""
@@ -66,6 +69,12 @@ def play(env: gymnasium.Env | TaskVectorEnv, *, steps: int, seed: int, close: bo
     return Trace(
         observations=np.stack(observations), rewards=np.array(rewards), ended=bool(ended.all())
     )
+
+
+def _largest_gap(left: np.ndarray, right: np.ndarray) -> float:
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        gaps = np.where(np.isnan(left) & np.isnan(right) | (left == right), 0, np.abs(left - right))
+    return float(np.nan_to_num(gaps, nan=np.inf, posinf=np.inf).max(initial=0.0))
 
 
 def _squeezed(observation: np.ndarray, n: int) -> np.ndarray:

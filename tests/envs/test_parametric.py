@@ -1,0 +1,135 @@
+import gymnasium
+import numpy as np
+import pytest
+
+from metarl_gan.envs import (
+    Choice,
+    FamilyError,
+    ParametricFamily,
+    Uniform,
+    check_family,
+    make_family,
+)
+from tests.envs.toys import Walk, family_of
+
+
+def test_attributes_of_the_unwrapped_environment_are_set():
+    family = ParametricFamily(
+        "Pendulum-v1", {"g": Uniform(5.0, 15.0), "m": Uniform(0.5, 2.0)}, horizon=50
+    )
+    check_family(family)
+    env = family.make(family.task(g=9.0, m=0.7))
+    assert (env.unwrapped.g, env.unwrapped.m) == (9.0, 0.7)
+    env.reset()
+    assert (env.unwrapped.g, env.unwrapped.m) == (9.0, 0.7)
+    assert family.name == "Pendulum-v1"
+    assert family.horizon == 50
+
+
+def test_discrete_actions_and_early_ends():
+    family = ParametricFamily("CartPole-v1", {"gravity": Uniform(5.0, 15.0)}, horizon=40)
+    report = check_family(family)
+    assert report.parameter_effects["gravity"] > 0
+    venv = family.make_vec(family.sample(2, seed=0), 2)
+    venv.reset(seed=0)
+    for _ in range(40):
+        _, _, terminated, truncated, _ = venv.step(np.ones(4, np.int64))
+    assert not (terminated | truncated).any()  # over long before: always pushed one way
+
+
+def test_paths_into_a_mujoco_model():
+    family = ParametricFamily(
+        "Hopper-v5",
+        {
+            "model.body_mass[torso]": Uniform(2.0, 5.0, unit="kg"),
+            "model.opt.gravity[2]": Uniform(-12.0, -8.0, unit="m/s^2"),
+            "model.dof_damping[foot_joint]": Uniform(0.5, 2.0),
+        },
+        horizon=30,
+    )
+    check_family(family)
+    values = {
+        "model.body_mass[torso]": 4.5,
+        "model.opt.gravity[2]": -9.0,
+        "model.dof_damping[foot_joint]": 1.5,
+    }
+    model = family.make(family.task(**values)).unwrapped.model
+    assert model.body("torso").mass[0] == 4.5
+    assert model.opt.gravity[2] == -9.0
+    assert model.dof_damping[model.joint("foot_joint").dofadr[0]] == 1.5
+    # What MuJoCo derives from masses has followed.
+    assert model.body("torso").subtreemass[0] == pytest.approx(model.body_mass[1:].sum())
+
+
+def test_a_callable_makes_the_environment():
+    def lab(scale, length):
+        return Walk(scale, length)
+
+    family = ParametricFamily(
+        lab, {"scale": Uniform(0.5, 2.0), "length": Choice([3, 5])}, horizon=8
+    )
+    assert family.name == "lab"
+    env = family.make(family.task(scale=1.5, length=3))
+    env.reset(seed=0)
+    steps = [env.step(np.array([1.0], np.float32)) for _ in range(3)]
+    assert [step[1] for step in steps] == [1.5] * 3
+    assert [step[2] for step in steps] == [False, False, True]
+    assert steps[0][0].dtype == np.float32
+
+
+def test_the_horizon_is_kept():
+    family = family_of(Walk, horizon=4)
+    env = family.make(family.sample(1, seed=0)[0])
+    env.reset(seed=0)
+    assert [env.step(np.zeros(1, np.float32))[3] for _ in range(4)] == [False] * 3 + [True]
+
+
+def test_ranges_may_differ_per_split():
+    family = ParametricFamily(
+        "Pendulum-v1",
+        {"g": Uniform(5.0, 15.0), "m": Uniform(0.5, 2.0)},
+        horizon=20,
+        splits={"ood": {"g": Uniform(15.0, 20.0)}},
+    )
+    assert family.splits == ("train", "test", "ood")
+    tasks = family.sample(50, split="ood", seed=0)
+    assert all(15 < task.parameters["g"] <= 20 for task in tasks)
+    assert all(task.descriptor[0] > 1 for task in tasks)
+    check_family(family)
+
+
+def test_one_split_can_be_enough():
+    family = family_of(Walk, {"scale": Choice([1, 2])}, splits=("train",))
+    assert family.splits == ("train",)
+    check_family(family)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: pendulum({"gg": Uniform(0.0, 1.0)}), r"no attribute 'gg'; did you mean \['g'\]"),
+        (lambda: pendulum({"g": Uniform(0.0, 1.0)}, env="Pendulum-v77"), "cannot be made"),
+        (lambda: pendulum({"g.": Uniform(0.0, 1.0)}), "is no attribute"),
+        (lambda: pendulum({"state[77]": Uniform(0.0, 1.0)}), "cannot be set|no attribute"),
+        (lambda: pendulum({"g[x]": Uniform(0.0, 1.0)}), "nothing is called 'x'"),
+        (
+            lambda: pendulum({"model.body_mass[tors]": Uniform(0.0, 1.0)}, env="Hopper-v5"),
+            "nothing is called 'tors'.*torso",
+        ),
+        (lambda: pendulum({"g": Uniform(0.0, 1.0)}, env=lambda g: g), "no gymnasium.Env"),
+        (lambda: family_of(Walk, horizon=0), "horizon is 0"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_at_once(build, message):
+    with pytest.raises(FamilyError, match=message):
+        build()
+
+
+def pendulum(parameters, env="Pendulum-v1"):
+    return ParametricFamily(env, parameters, horizon=10)
+
+
+def test_the_specification_does_not_lead_to_another_task():
+    env = make_family("pendulum-physics").make(make_family("pendulum-physics").sample(1, seed=0)[0])
+    assert env.spec is None
+    assert isinstance(env, gymnasium.Env)
