@@ -69,14 +69,24 @@ def resolve(config: C, *layers: Layer) -> C:
     Raises:
         ConfigError: as `override` does; a message names the layer's source.
     """
-    annotations = setting_types(type(config))
-    merged: dict[str, object] = {}
+    return _rebuild(config, merge_layers(type(config), *layers))
+
+
+def merge_layers(config_class: type, *layers: Layer) -> dict[str, Any]:
+    """The settings that the layers give, by dotted name, parsed; the later layer wins.
+
+    Raises:
+        ConfigError: naming everything that is unknown or of a wrong type. Whether the settings
+            contradict each other shows only once they are applied.
+    """
+    annotations = setting_types(config_class)
+    merged: dict[str, Any] = {}
     problems: list[str] = []
     for layer in layers:
         problems += _read_layer(layer, annotations, merged)
     if problems:
         raise ConfigError("\n".join(problems))
-    return _rebuild(config, merged)
+    return merged
 
 
 def to_plain(config: object) -> dict[str, Any]:
@@ -153,9 +163,7 @@ def nearest_names(name: str, known: list[str], count: int = 3) -> list[str]:
     ][:count]
 
 
-def _read_layer(
-    layer: Layer, annotations: Mapping[str, Any], merged: dict[str, object]
-) -> list[str]:
+def _read_layer(layer: Layer, annotations: Mapping[str, Any], merged: dict[str, Any]) -> list[str]:
     """Parse a layer's settings into `merged`; return a line for each that is wrong."""
     problems = []
     groups = {name.rpartition(".")[0] for name in annotations} - {""}

@@ -1,0 +1,183 @@
+"""Reports as tables for the terminal; readable as plain text when piped."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from metarl_gan.arm_comparison import ArmComparison
+from metarl_gan.envs.distributions import Choice, Distribution
+from metarl_gan.fidelity_report import FidelityReport
+from metarl_gan.statistics import Interval
+
+if TYPE_CHECKING:
+    from metarl_gan.envs.family import TaskFamily
+
+PIPED_COLUMNS = 160
+"""Width where there is no terminal to ask: wide enough that no cell is broken."""
+
+
+def make_console() -> Console:
+    """A console on standard output that does not break cells when piped."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PIPED_COLUMNS)
+
+
+def show_interval(interval: Interval, *, signed: bool = False) -> str:
+    """An interval as `-20.3 [-25.1, -16.0]`; a signed one shows + as well."""
+    values = (interval.estimate, interval.low, interval.high)
+    estimate, low, high = (_number(value, signed=signed) for value in values)
+    return f"{estimate} [{low}, {high}]"
+
+
+def adaptation_table(comparison: ArmComparison) -> Table:
+    """Rows: arms, then differences to the last arm; columns: return after 0..K real episodes."""
+    first = comparison.baseline
+    table = _table(
+        f"Return on {len(first.task_ids)} held-out tasks of {first.family} ({first.split} split) "
+        "after real episodes: IQM [95 % interval]"
+    )
+    table.add_column("arm")
+    for episode in range(first.episodes + 1):
+        table.add_column(_episodes(episode), justify="right")
+    for arm in comparison.arms:
+        cells = (
+            show_interval(Interval(estimate=iqm, low=low, high=high))
+            for iqm, (low, high) in zip(arm.iqm, arm.interval, strict=True)
+        )
+        table.add_row(arm.arm, *cells)
+    table.add_section()
+    for name, differences in comparison.differences().items():
+        cells = (show_interval(interval, signed=True) for interval in differences)
+        table.add_row(f"{name} − {first.arm} (paired)", *cells)
+    for arm in comparison.arms:
+        gains = (
+            show_interval(arm.improvement_interval(episode), signed=True)
+            for episode in range(1, arm.episodes + 1)
+        )
+        table.add_row(f"gain by adaptation, {arm.arm}", "", *gains)
+    table.caption = _adaptation_caption(comparison)
+    return table
+
+
+def fidelity_table(report: FidelityReport) -> Table:
+    """Mean cosines to the true inner gradient, held-out errors per head, share generated."""
+    table = _table(
+        f"Fidelity on {len(report.task_ids)} held-out tasks of {report.family} ({report.split} "
+        f"split), given {_episodes(report.episodes)} each"
+    )
+    table.add_column("what")
+    table.add_column("mean", justify="right")
+    table.add_column("worst", justify="right")
+    for name, mean in report.gradient_cosine.items():
+        worst = np.nanmin(report.cosines[name])
+        table.add_row(f"gradient cosine, {name.replace('_', ' ')}", f"{mean:.3f}", f"{worst:.3f}")
+    table.add_section()
+    for head, errors in report.held_out_errors.items():
+        table.add_row(
+            f"held-out error, {head.replace('_', ' ')}",
+            f"{errors.mean():.4g}",
+            f"{errors.max():.4g}",
+        )
+    share, least = report.mean_generated_share, np.nanmin(report.generated_share)
+    table.add_row("share generated that the gate chose", f"{share:.0%}", f"{least:.0%}")
+    table.caption = (
+        f"The true gradient is that of {report.reference_episodes} real episodes per task. "
+        "Errors are in normalised units: 1 is what predicting the mean would give."
+    )
+    return table
+
+
+def families_table(families: "Mapping[str, TaskFamily | str]") -> Table:
+    """What each family is: ranges with units, splits, horizon, floors; or why it cannot be made.
+
+    Args:
+        families: by name, the family or the message of the error that making it raised.
+    """
+    table = _table("Task families")
+    for heading in ("family", "task parameters", "splits"):
+        table.add_column(heading)
+    table.add_column("horizon (steps)", justify="right")
+    table.add_column("floors (return per episode)")
+    for name, family in families.items():
+        if isinstance(family, str):
+            table.add_row(name, escape(f"cannot be made: {family}"), "", "", "")
+            continue
+        floors = [f"{key.replace('_', ' ')} {value:g}" for key, value in family.floors.items()]
+        if family.reference is not None:
+            floors.append(f"reference {family.reference:g}")
+        table.add_row(
+            name, _ranges(family), ", ".join(family.splits), str(family.horizon), ", ".join(floors)
+        )
+    return table
+
+
+def settings_table(title: str, values: Mapping[str, object]) -> Table:
+    """Names and values, one per row."""
+    table = _table(title)
+    table.add_column("name")
+    table.add_column("value", justify="right")
+    for name, value in values.items():
+        shown = f"{value:,.6g}" if isinstance(value, float) else str(value)
+        table.add_row(name, shown)
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=title,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        caption_justify="left",
+        title_style="bold",
+    )
+
+
+def _episodes(count: int) -> str:
+    return "1 real episode" if count == 1 else f"{count} real episodes"
+
+
+def _number(value: float, *, signed: bool = False) -> str:
+    decimals = 2 if abs(value) < 10 else 1
+    return f"{value:{'+' if signed else ''}.{decimals}f}"
+
+
+def _adaptation_caption(comparison: ArmComparison) -> str:
+    first = comparison.baseline
+    levels = [f"{name.replace('_', ' ')} {value:g}" for name, value in first.floors.items()]
+    if first.reference is not None:
+        levels.append(f"reference {first.reference:g}")
+    evaluated = sum(arm.evaluation_real_steps for arm in comparison.arms)
+    dropped = sum(len(arm.dropped_tasks) for arm in comparison.arms)
+    parts = [
+        f"Levels: {', '.join(levels)}." if levels else "",
+        f"Real steps: {first.training_real_steps:,} in training, {evaluated:,} in this evaluation.",
+        f"Dropped tasks: {dropped}." if dropped else "",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _ranges(family: "TaskFamily") -> str:
+    """Ranges of the train split, then those that other splits have of their own."""
+    train = family.parameters
+    lines = [", ".join(_range(name, values) for name, values in train.items())]
+    for split in family.splits:
+        own = [
+            _range(name, values)
+            for name, values in family.task_space.ranges(split).items()
+            if values != train[name]
+        ]
+        if own:
+            lines.append(f"{split}: {', '.join(own)}")
+    return "\n".join(lines)
+
+
+def _range(name: str, values: Distribution) -> str:
+    unit = f" {values.unit}" if values.unit else ""
+    if isinstance(values, Choice):
+        return f"{name} {' | '.join(str(value) for value in values.values)}{unit}"
+    return f"{name} {values.low:g}…{values.high:g}{unit}"

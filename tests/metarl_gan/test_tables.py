@@ -1,0 +1,129 @@
+"""Tables: what a reader must find in them, on a terminal or not."""
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from metarl_gan.envs import list_families, make_family
+from metarl_gan.reports import AdaptationReport, ArmComparison, FidelityReport
+from metarl_gan.statistics import Interval
+from metarl_gan.tables import (
+    PIPED_COLUMNS,
+    adaptation_table,
+    families_table,
+    fidelity_table,
+    make_console,
+    settings_table,
+    show_interval,
+)
+
+
+def printed(table) -> str:
+    output = io.StringIO()
+    Console(file=output, width=PIPED_COLUMNS).print(table)
+    return output.getvalue()
+
+
+def arm(name: str, shift: float) -> AdaptationReport:
+    returns = np.tile([-40.0, -20.0 + shift], (6, 1))
+    return AdaptationReport(
+        family="point-goal",
+        arm=name,
+        split="test",
+        seed=0,
+        returns=returns,
+        task_ids=tuple("abcdef"),
+        floors={"zero_action": -39.7},
+        reference=-0.5,
+        training_real_steps=12_000,
+        evaluation_real_steps=500,
+    )
+
+
+def test_intervals_read_like_a_sentence():
+    interval = Interval(estimate=1.234, low=-0.5, high=12.34)
+    assert show_interval(interval) == "1.23 [-0.50, 12.3]"
+    assert show_interval(interval, signed=True) == "+1.23 [-0.50, +12.3]"
+
+
+def test_adaptation_table_has_arms_differences_and_floors():
+    text = printed(adaptation_table(ArmComparison(arms=(arm("generated", 5), arm("real only", 0)))))
+    rows = {line.strip().split("  ")[0]: line for line in text.splitlines() if line.strip()}
+    assert "-40.0 [-40.0, -40.0]" in rows["generated"]
+    assert "-15.0 [-15.0, -15.0]" in rows["generated"]
+    assert "+0.00 [+0.00, +0.00]" in rows["generated − real only (paired)"]
+    assert "+5.00 [+5.00, +5.00]" in rows["generated − real only (paired)"]
+    assert "+20.0 [+20.0, +20.0]" in rows["gain by adaptation, real only"]
+    for shown in (
+        "1 real episode",
+        "zero action -39.7",
+        "reference -0.5",
+        "12,000",
+        "1,000 in this",
+    ):
+        assert shown in text
+
+
+def test_one_arm_is_a_table_too():
+    text = printed(adaptation_table(ArmComparison(arms=(arm("real only", 0),))))
+    assert "paired" not in text
+
+
+def test_fidelity_table_has_every_source_and_head():
+    report = FidelityReport(
+        family="point-goal",
+        split="test",
+        seed=0,
+        episodes=1,
+        reference_episodes=300,
+        task_ids=("a", "b"),
+        cosines={"shuffled_context": np.array([0.25, -0.75]), "real": np.array([0.5, 0.7])},
+        held_out_errors={"next_state": np.array([0.125, 0.375])},
+        generated_share=np.array([0.5, 1.0]),
+    )
+    text = printed(fidelity_table(report))
+    for shown in (
+        "shuffled context",
+        "-0.250",
+        "-0.750",
+        "0.600",
+        "next state",
+        "0.25",
+        "0.375",
+        "75%",
+        "300 real episodes",
+    ):
+        assert shown in text
+
+
+def test_families_table_has_units_splits_and_floors_of_every_family():
+    families = {name: make_family(name) for name in list_families()}
+    text = printed(families_table({**families, "broken": "no module [named] x"}))
+    for name, family in families.items():
+        assert name in text
+        assert str(family.horizon) in text
+        assert all(parameter in text for parameter in family.parameters)
+    assert "m/s" in text
+    assert "train, test" in text
+    assert "cannot be made: no module [named] x" in text
+
+
+def test_settings_table_groups_digits():
+    assert "1,234.5" in printed(settings_table("t", {"a": 1234.5, "b": "x"}))
+
+
+def test_piped_tables_do_not_break_cells(capsys):
+    console = make_console()
+    assert console.width == PIPED_COLUMNS
+    console.print(adaptation_table(ArmComparison(arms=(arm("generated", 5), arm("real only", 0)))))
+    assert "generated − real only (paired)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_narrow_terminals_lose_no_number(width):
+    output = io.StringIO()
+    table = adaptation_table(ArmComparison(arms=(arm("generated", 5), arm("real only", 0))))
+    Console(file=output, width=width, force_terminal=True, color_system=None).print(table)
+    assert "…" not in output.getvalue()
