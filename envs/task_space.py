@@ -33,7 +33,8 @@ class TaskSpace:
         parameters: The ranges by parameter name, for every split that has none of its own.
         overrides: Ranges that differ in a split, e.g. `{"ood": {"v": Uniform(2.5, 3.0)}}`.
             Parameters not named there keep the range of `parameters`.
-        splits: The splits that exist; `("train", "test")` and those overridden by default.
+        splits: The splits that exist; by default `("train", "test")` and those overridden, but
+            only `("train",)` for a space of a single task.
 
     Raises:
         FamilyError: An unknown split or parameter, or a split that has no task.
@@ -45,7 +46,7 @@ class TaskSpace:
     _test_deck: frozenset[str] | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        given = self.splits or ("train", "test", *self.overrides)
+        given = self.splits or self._default_splits()
         _require_known(given, SPLITS, "split")
         _require_known(self.overrides, given, "split with ranges of its own")
         for ranges in self.overrides.values():
@@ -63,6 +64,11 @@ class TaskSpace:
         object.__setattr__(self, "_test_deck", self._find_test_deck())
         for split in self.splits:
             next(self._draws(split, np.random.default_rng(0)))
+
+    def _default_splits(self) -> tuple[str, ...]:
+        ranges = self.parameters.values()
+        lonely = all(isinstance(range_, Choice) and len(range_.values) == 1 for range_ in ranges)
+        return ("train",) if lonely else ("train", "test", *self.overrides)
 
     def ranges(self, split: str) -> Mapping[str, Distribution]:
         """The parameter ranges of `split`. Raises `FamilyError` if it does not exist."""

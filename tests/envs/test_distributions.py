@@ -1,4 +1,5 @@
 import math
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_choices_are_equally_likely():
         (lambda: Uniform(2.0, 1.0), "low < high"),
         (lambda: Uniform(0.0, math.inf), "finite"),
         (lambda: Uniform(math.nan, 1.0), "finite"),
-        (lambda: Uniform("a", 1.0), "finite"),
+        (lambda: Uniform(cast("Any", "a"), 1.0), "finite"),
         (lambda: LogUniform(0.0, 1.0), "above 0"),
         (lambda: LogUniform(-1.0, 1.0), "above 0"),
         (lambda: Choice([]), "at least one"),

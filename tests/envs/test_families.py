@@ -1,5 +1,7 @@
 """What holds for every built-in family, and the figures their docstrings state."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,9 @@ def episode_return(name, policy, n_tasks=50, envs_per_task=2):
     family = make_family(name)
     venv = family.make_vec(family.sample(n_tasks, seed=0), envs_per_task)
     rng = np.random.default_rng(0)
-    space, total = family.action_space, np.zeros(venv.num_envs)
+    space: Any = family.action_space
+    total = np.zeros(venv.num_envs)
+    terminated = truncated = np.zeros(venv.num_envs, bool)
     venv.reset(seed=0)
     for _ in range(family.horizon):
         actions = np.zeros((venv.num_envs, *space.shape), np.float32)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ def test_attributes_of_the_unwrapped_environment_are_set():
         "Pendulum-v1", {"g": Uniform(5.0, 15.0), "m": Uniform(0.5, 2.0)}, horizon=50
     )
     check_family(family)
-    env = family.make(family.task(g=9.0, m=0.7))
+    env: Any = family.make(family.task(g=9.0, m=0.7))
     assert (env.unwrapped.g, env.unwrapped.m) == (9.0, 0.7)
     env.reset()
     assert (env.unwrapped.g, env.unwrapped.m) == (9.0, 0.7)
@@ -53,7 +55,8 @@ def test_paths_into_a_mujoco_model():
         "model.opt.gravity[2]": -9.0,
         "model.dof_damping[foot_joint]": 1.5,
     }
-    model = family.make(family.task(**values)).unwrapped.model
+    env: Any = family.make(family.task(**values))
+    model = env.unwrapped.model
     assert model.body("torso").mass[0] == 4.5
     assert model.opt.gravity[2] == -9.0
     assert model.dof_damping[model.joint("foot_joint").dofadr[0]] == 1.5
@@ -93,7 +96,7 @@ def test_ranges_may_differ_per_split():
     )
     assert family.splits == ("train", "test", "ood")
     tasks = family.sample(50, split="ood", seed=0)
-    assert all(15 < task.parameters["g"] <= 20 for task in tasks)
+    assert all(15 < float(task.parameters["g"]) <= 20 for task in tasks)
     assert all(task.descriptor[0] > 1 for task in tasks)
     check_family(family)
 

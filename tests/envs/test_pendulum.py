@@ -1,3 +1,5 @@
+from typing import Any
+
 import gymnasium
 import numpy as np
 
@@ -7,17 +9,18 @@ from metarl_gan.envs import make_family
 def test_batched_pendulums_step_as_gymnasiums_own():
     family = make_family("pendulum-physics")
     tasks = family.sample(4, seed=0)
-    venv = family.make_vec(tasks, envs_per_task=2)
+    venv: Any = family.make_vec(tasks, envs_per_task=2)
     observations, _ = venv.reset(seed=0)
-    originals = []
+    originals: list[Any] = []
     for index in range(venv.num_envs):
-        env = gymnasium.make("Pendulum-v1", max_episode_steps=family.horizon)
+        env: Any = gymnasium.make("Pendulum-v1", max_episode_steps=family.horizon)
         env.reset(seed=0)
         for name, value in tasks[index // 2].parameters.items():
             setattr(env.unwrapped, name, value)
         env.unwrapped.state = venv._states[index].copy()
         originals.append(env)
     rng = np.random.default_rng(1)
+    truncated = np.zeros(venv.num_envs, bool)
     for _ in range(family.horizon):
         # Beyond every motor's strength at times.
         actions = rng.uniform(-2, 2, (venv.num_envs, 1)).astype(np.float32)

@@ -41,7 +41,7 @@ def test_one_in_five_of_all_draws_is_a_test_task():
     assert abs(share - 0.2) < 0.025
     # … and both splits cover the whole range.
     for split in ("train", "test"):
-        x = [draw["x"] for draw in PLANE.sample(500, split=split, seed=1)]
+        x = [float(draw["x"]) for draw in PLANE.sample(500, split=split, seed=1)]
         assert min(x) < -0.48
         assert max(x) > 0.48
 
@@ -67,13 +67,19 @@ def test_two_tasks_are_one_train_and_one_test_task_unless_told_otherwise():
         only.sample(1, split="test", seed=0)
 
 
+def test_a_single_task_is_a_train_task():
+    space = TaskSpace(parameters={"environment": Choice(["given"])})
+    assert space.splits == ("train",)
+    assert space.sample(2, split="train", seed=0) == [{"environment": "given"}] * 2
+
+
 def test_ranges_of_their_own_never_reach_into_another_split():
     space = TaskSpace(
         parameters={"v": Uniform(0.0, 2.0)},
         overrides={"test": {"v": Uniform(1.0, 3.0)}, "ood": {"v": Uniform(0.0, 4.0)}},
     )
     assert space.splits == ("train", "test", "ood")
-    drawn = {s: [d["v"] for d in space.sample(400, split=s, seed=0)] for s in space.splits}
+    drawn = {s: [float(d["v"]) for d in space.sample(400, split=s, seed=0)] for s in space.splits}
     assert all(value <= 2 for value in drawn["train"])
     assert any(value > 1 for value in drawn["train"])
     assert any(value > 2 for value in drawn["test"])
@@ -102,7 +108,10 @@ def test_the_split_does_not_depend_on_the_process():
     [
         ({"parameters": {}}, "at least one parameter"),
         ({"parameters": {"x": 3.0}}, "give Uniform, LogUniform or Choice"),
-        ({"parameters": {"x": Choice([1])}}, "no task that is not in another split"),
+        (
+            {"parameters": {"x": Choice([1])}, "splits": ("train", "test")},
+            "no task that is not in another split",
+        ),
         ({"parameters": {"x": Uniform(0.0, 1.0)}, "splits": ("train", "dev")}, "'dev'"),
         ({"parameters": {"x": Uniform(0.0, 1.0)}, "splits": ("test",)}, "at least 'train'"),
         (

@@ -1,3 +1,5 @@
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
@@ -128,7 +130,7 @@ def test_set_tasks_equals_a_new_vector_environment(name):
         reused.step(reused.action_space.sample())
     np.testing.assert_array_equal(reused.reset(seed=1)[0], fresh.reset(seed=1)[0])
     for _ in range(10):
-        actions = rng.uniform(-1, 1, (4, *family.action_space.shape)).astype(np.float32)
+        actions = rng.uniform(-1, 1, (4, *(family.action_space.shape or ()))).astype(np.float32)
         for left, right in zip(reused.step(actions)[:4], fresh.step(actions)[:4], strict=True):
             np.testing.assert_array_equal(left, right)
 
@@ -136,7 +138,7 @@ def test_set_tasks_equals_a_new_vector_environment(name):
 def test_sync_set_tasks_reuses_environments_where_it_can():
     by_id, by_callable = pendulums(), family_of(Walk)
     for family, reused in ((by_id, True), (by_callable, False)):
-        venv = family.make_vec(family.sample(2, seed=0))
+        venv: Any = family.make_vec(family.sample(2, seed=0))
         before = list(venv._envs)
         venv.set_tasks(family.sample(2, seed=1))
         assert (venv._envs[0] is before[0]) == reused
@@ -196,4 +198,4 @@ def test_seeds_fix_vector_environments(name):
         assert not np.array_equal(first, venv.reset()[0])
         assert len(np.unique(first, axis=0)) == 6
     assert first.dtype == np.float32
-    assert first.shape == (6, *family.observation_space.shape)
+    assert first.shape == (6, *(family.observation_space.shape or ()))
