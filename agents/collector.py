@@ -34,7 +34,7 @@ class Collection:
     dropped: tuple[DroppedTask, ...]
 
 
-class AllTasksDropped(RuntimeError):
+class AllTasksDroppedError(RuntimeError):
     """Every task of a batch broke; the message lists what was seen of each."""
 
 
@@ -51,7 +51,7 @@ def collect(
 
     `parameters` have a leading task axis. Environments that end early stay as they are and
     cost nothing. Tasks that return a value that is not finite are dropped and reported.
-    Raises `AllTasksDropped` if none is left.
+    Raises `AllTasksDroppedError` if none is left.
     """
     recorder = _Recorder(venv)
     observations, _ = venv.reset(seed=seed)
@@ -133,7 +133,7 @@ class _Recorder:
         healthy, dropped = self._health()
         if not healthy.any():
             reasons = "; ".join(f"{task.task_id}: {task.reason}" for task in dropped)
-            raise AllTasksDropped(f"every task of the batch was dropped: {reasons}")
+            raise AllTasksDroppedError(f"every task of the batch was dropped: {reasons}")
         kept = torch.as_tensor(np.flatnonzero(healthy))
         return Collection(
             batch=self._transitions(kept, device),
@@ -167,7 +167,7 @@ class _Recorder:
         bad_step = ~np.isfinite(self.rewards) | ~np.isfinite(self.next_observations).all(-1)
         bad_step &= self.valid
         bad_start = ~np.isfinite(self.observations[:, 0]).all(-1)
-        bad_env = bad_step.any(-1) | bad_start
+        bad_env = np.asarray(bad_step.any(-1) | bad_start)
         bad_env[list(self.failures)] = True
         per_task = bad_env.reshape(len(self._venv.tasks), self._venv.envs_per_task)
         dropped = tuple(
@@ -178,7 +178,7 @@ class _Recorder:
             for task, row in enumerate(per_task)
             if row.any()
         )
-        return ~per_task.any(-1), dropped
+        return np.asarray(~per_task.any(-1)), dropped
 
     def _describe(self, env: int) -> str:
         if env in self.failures:

@@ -6,6 +6,7 @@ expressions which autograd can differentiate through.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ def initial_mlp(
     """
     parameters = {}
     last = len(sizes) - 2
-    for layer, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for layer, (n_in, n_out) in enumerate(pairwise(sizes)):
         gain = output_gain if layer == last else math.sqrt(2.0)
         weight = torch.empty(n_out, n_in, device=generator.device)
         torch.nn.init.orthogonal_(weight, gain=gain, generator=generator)

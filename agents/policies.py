@@ -108,9 +108,18 @@ class GaussianPolicy(Policy):
         constant = 0.5 * self.n_actions * (1.0 + math.log(2.0 * math.pi))
         return (log_std.sum(-1) + constant + self._log_scale).expand(observations.shape[:-1])
 
+    def scale(self) -> tuple[Tensor, Tensor]:
+        """Middle and half range of the action space, `[act]` each."""
+        return self._middle, self._half_range
+
+    @staticmethod
+    def bounded_log_std(log_std: Tensor) -> Tensor:
+        """The log standard deviation that is used, in half ranges: `LOG_STD_RANGE` bounds it."""
+        return log_std.clamp(*LOG_STD_RANGE)
+
     def _moments(self, parameters: Parameters, observations: Tensor) -> tuple[Tensor, Tensor]:
         mean = self._network(parameters, observations)
-        return mean, parameters["log_std"].clamp(*LOG_STD_RANGE).unsqueeze(-2)
+        return mean, self.bounded_log_std(parameters["log_std"]).unsqueeze(-2)
 
     def _to_space(self, normalised: Tensor) -> Tensor:
         dtype = normalised.dtype

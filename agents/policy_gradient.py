@@ -77,9 +77,7 @@ class MixedRows:
         )
 
 
-def surrogate_loss(
-    policy: Policy, parameters: Parameters, rows: PolicyRows, clip: float
-) -> Tensor:
+def surrogate_loss(policy: Policy, parameters: Parameters, rows: PolicyRows, clip: float) -> Tensor:
     """Clipped importance-weighted objective, negated, per task `[tasks]` (Schulman et al. 2017).
 
     At the behaviour policy the ratio is 1 and its gradient is the policy gradient; its

@@ -24,8 +24,10 @@ class AdversarialTrainer:
         self.min_context = min_context
         self.gan_updates = 0
         generating = [*gan.encoder.parameters(), *gan.generator.parameters()]
+        # The state head learns fast and then falls silent; a second moment with a long memory
+        # would keep the encoder's steps small for the reward head, which learns from it later.
         self.generator_optimiser = torch.optim.Adam(
-            generating, lr=config.learning_rate, fused=True
+            generating, lr=config.learning_rate, betas=(0.9, 0.99), fused=True
         )
         self.discriminator_optimiser = torch.optim.Adam(
             gan.discriminator.parameters(), lr=config.learning_rate, betas=(0.5, 0.9), fused=True
@@ -46,9 +48,7 @@ class AdversarialTrainer:
         choices = np.random.default_rng(streams.integer("adversarial-choices", self.gan_updates))
         largest = math.log(config.max_context / self.min_context)
         n_context = round(self.min_context * math.exp(choices.uniform(0.0, largest)))
-        drawn = replay.sample(
-            config.tasks_per_update, n_context, config.targets_per_task, stream
-        )
+        drawn = replay.sample(config.tasks_per_update, n_context, config.targets_per_task, stream)
         counterfactual = choices.random() < config.counterfactual_share
         context, targets = self._context_and_targets(drawn, counterfactual, stream)
         encoding = over_rows(self.gan.encoder(context), targets.valid.shape[-1])
@@ -64,7 +64,9 @@ class AdversarialTrainer:
         space = self.gan.space
         context = _one_episode(space.rows(drawn.context))
         if counterfactual:
-            context = self._counterfactual(context, _one_episode(space.rows(drawn.strangers)), stream)
+            context = self._counterfactual(
+                context, _one_episode(space.rows(drawn.strangers)), stream
+            )
         return context, _one_episode(space.rows(drawn.targets))
 
     @torch.no_grad()
@@ -153,5 +155,5 @@ class AdversarialTrainer:
 
 
 def _one_episode(rows: Rows) -> Rows:
-    """Drop the env axis of size 1 that replay samples have: `[tasks, 1, rows]` to `[tasks, rows]`."""
+    """Drop the env axis, of size 1 in replay samples: `[tasks, 1, rows]` to `[tasks, rows]`."""
     return Rows(**{name: value.squeeze(1) for name, value in vars(rows).items()})

@@ -24,9 +24,7 @@ class CheckpointError(ValueError):
     """A checkpoint that is missing, truncated, of something else, or of a newer format."""
 
 
-def save_checkpoint(
-    folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]
-) -> None:
+def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
     """Write a checkpoint to `folder`; the one that was there is kept as `<folder>-previous`.
 
     A crash at any moment leaves at least one complete checkpoint.
@@ -80,9 +78,7 @@ def _header(folder: Path) -> dict[str, Any]:
     try:
         header = json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(
-            f"{path} is truncated or not JSON: {error}{_hint(folder)}"
-        ) from error
+        raise CheckpointError(f"{path} is truncated or not JSON: {error}{_hint(folder)}") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT or "state" not in header:
         raise CheckpointError(f"{path} is not a checkpoint of metarl-gan")
     version = header.get("format_version")
@@ -98,7 +94,9 @@ def _hint(folder: Path) -> str:
     previous = _previous(folder)
     if not previous.exists():
         return ""
-    return f"; the checkpoint before it is whole in {previous}: rename it to {folder.name} to use it"
+    return (
+        f"; the checkpoint before it is whole in {previous}: rename it to {folder.name} to use it"
+    )
 
 
 def _previous(folder: Path) -> Path:

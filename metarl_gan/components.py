@@ -1,15 +1,20 @@
 """The parts of one agent, built from its config and the spaces of its family."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import gymnasium
 import torch
+from torch import Tensor
 
 from metarl_gan.agents.policies import Policy, make_policy
 from metarl_gan.config import Config, ConfigError
 from metarl_gan.data_augmentation import DataAugmentation, GeneratedAugmentation, NoAugmentation
+from metarl_gan.envs.family import TaskFamily
 from metarl_gan.gan import ConditionalGAN
 from metarl_gan.meta_learner import MetaLearner
+from metarl_gan.optimisers import with_prefix
+from metarl_gan.spaces import require_same_spaces
 from metarl_gan.streams import Streams
 
 
@@ -65,6 +70,23 @@ class Components:
             meta_learner=MetaLearner(policy, config.learner, streams.torch("policy-weights")),
             gan=gan,
         )
+
+    def require_spaces_of(self, other: gymnasium.Env | TaskFamily, what: str) -> None:
+        """Raise `ValueError` unless an environment or a family fits this agent's spaces."""
+        ours = (self.observation_space, self.action_space)
+        require_same_spaces(what, ours, (other.observation_space, other.action_space))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All weights that act, for a checkpoint."""
+        return {f"meta_learner.{name}": v for name, v in self.meta_learner.tensors().items()} | (
+            {f"gan.{name}": v for name, v in self.gan.state_dict().items()} if self.gan else {}
+        )
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Inverse of `tensors`."""
+        self.meta_learner.restore(with_prefix(tensors, "meta_learner."))
+        if self.gan is not None:
+            self.gan.load_state_dict(with_prefix(tensors, "gan."))
 
     def augmentation(self, *, generated: bool = True) -> DataAugmentation:
         """With generated data where the agent has a generator, or without."""

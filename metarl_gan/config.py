@@ -24,7 +24,7 @@ class SamplerConfig:
     tasks_per_batch: int = 20
     support_episodes: int = 1
     """Real episodes per task that the inner loop adapts on."""
-    query_episodes: int = 4
+    query_episodes: int = 2
     """Real episodes per task of the adapted policy that the outer loop learns from."""
     train_tasks: int = 0
     """Size of the fixed set of training tasks; 0 draws fresh tasks for every batch."""
@@ -60,7 +60,7 @@ class LearnerConfig:
     algorithm: Literal["maml", "fomaml", "reptile"] = "maml"
     inner_steps: int = 5
     """Policy-gradient steps per adaptation, each on fresh imagination."""
-    inner_lr: float = 0.2
+    inner_lr: float = 0.1
     learn_inner_lr: bool = True
     """Let the outer loop learn one inner step size per parameter tensor (Li et al. 2017)."""
     inner_clip: float = 0.5
@@ -144,14 +144,14 @@ class AdversarialConfig:
     targets_per_task: int = 16
     max_context: int = 100
     """Most transitions of one episode that a context is trained with."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     adversarial_weight: float = 0.02
     """Weight of the adversarial term against the reconstruction anchor; 0 switches it off."""
-    state_weight: float = 4.0
-    reward_weight: float = 2.0
+    state_weight: float = 1.0
+    reward_weight: float = 8.0
     terminated_weight: float = 1.0
     discriminator_every: int = 2
-    counterfactual_share: float = 0.5
+    counterfactual_share: float = 0.0
     """Share of updates with counterfactual contexts: other tasks' (s, a, s') under this task's
     reward head, so that the encoder learns the task rather than to recognise episodes."""
     ema_decay: float = 0.99

@@ -121,7 +121,7 @@ class NoAugmentation(DataAugmentation):
         self._learner = learner
 
     def mix(self, support: Transitions, generator: torch.Generator) -> Mixture:
-        share = torch.zeros(len(support.rewards), device=support.rewards.device)
+        share = torch.zeros(support.n_tasks, device=support.rewards.device)
         return Mixture(data=RealData(policy_rows(support, self._learner)), share=share)
 
 
@@ -142,9 +142,12 @@ class GeneratedAugmentation(DataAugmentation):
         self._n_steps = config.rollout_steps or horizon
 
     def mix(self, support: Transitions, generator: torch.Generator) -> Mixture:
+        rows = policy_rows(support, self._learner)
+        if not self._gan.trained:
+            share = torch.zeros(support.n_tasks, device=support.rewards.device)
+            return Mixture(data=RealData(rows), share=share)
         context = self._gan.infer(support, generator)
         share = shares(context.errors, self._config)
-        rows = policy_rows(support, self._learner)
         if not bool((share > 0).any()):
             return Mixture(data=RealData(rows), share=share, errors=context.errors)
         dream = self.dream(support, context.encoding, generator)
@@ -152,15 +155,22 @@ class GeneratedAugmentation(DataAugmentation):
         return Mixture(data=data, share=share, errors=context.errors)
 
     def dream(
-        self, support: Transitions, encoding: Tensor, generator: torch.Generator
+        self,
+        support: Transitions,
+        encoding: Tensor,
+        generator: torch.Generator,
+        n_rollouts: int | None = None,
     ) -> Dream:
-        """What imagining the tasks of `support` under `encoding [tasks, size]` takes."""
+        """What imagining the tasks of `support` under `encoding [tasks, size]` takes.
+
+        `n_rollouts` per task are those of the config unless given.
+        """
         return Dream(
             gan=self._gan,
             policy=self._policy,
             learner=self._learner,
             encoding=encoding,
-            n_rollouts=self._config.rollouts_per_task,
+            n_rollouts=n_rollouts or self._config.rollouts_per_task,
             n_steps=self._n_steps,
             generator=generator,
             support=support if self._config.start == "own_states" else None,
@@ -177,7 +187,7 @@ def shares(errors: HeldOutErrors, config: AugmentationConfig) -> Tensor:
     if config.mode == "fixed":
         return torch.full_like(error, config.share)
     slope = (config.gate_zero_error - error) / (config.gate_zero_error - config.gate_full_error)
-    return config.share * slope.nan_to_num(0.0).clamp(0.0, 1.0)
+    return config.share * slope.nan_to_num(nan=0.0).clamp(0.0, 1.0)
 
 
 def policy_rows(batch: Transitions, learner: LearnerConfig) -> PolicyRows:

@@ -16,9 +16,7 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         n_inputs = 2 * space.state_size + space.action_size + 2 + encoding_size
-        self.network = perceptron(
-            n_inputs, config.hidden_sizes, 1, spectral=config.spectral_norm
-        )
+        self.network = perceptron(n_inputs, config.hidden_sizes, 1, spectral=config.spectral_norm)
 
     def forward(
         self,

@@ -26,6 +26,13 @@ class HeldOutErrors:
     reward: Tensor
     terminated: Tensor
 
+    def infinite_where(self, unknown: Tensor) -> "HeldOutErrors":
+        """The same errors, infinite for the tasks of a mask `[tasks]`."""
+        infinite = {
+            name: value.masked_fill(unknown, torch.inf) for name, value in vars(self).items()
+        }
+        return HeldOutErrors(**infinite)
+
     @property
     def worst(self) -> Tensor:
         """The larger of the errors of next state, reward and termination."""
@@ -64,6 +71,18 @@ class ConditionalGAN(nn.Module):
         self.averaged_encoder = AveragedModel(self.encoder, multi_avg_fn=average)
         self.averaged_generator = AveragedModel(self.generator, multi_avg_fn=average)
 
+    @property
+    def imagining(self) -> Generator:
+        """The averaged generator, which is the one that imagines."""
+        module = self.averaged_generator.module
+        assert isinstance(module, Generator)
+        return module
+
+    @property
+    def trained(self) -> bool:
+        """Whether there has been any update to generate from; waits for the device."""
+        return bool(self.averaged_generator.n_averaged > 0)
+
     def average(self) -> None:
         """Move the averaged encoder and generator towards the trained ones."""
         self.averaged_encoder.update_parameters(self.encoder)
@@ -72,21 +91,16 @@ class ConditionalGAN(nn.Module):
     def infer(self, support: Transitions, generator: torch.Generator) -> TaskContext:
         """Encode each task's support `[tasks, envs, time]`, and test it on rows held out.
 
-        Raises `ValueError` if a task has fewer valid transitions than `encoder.min_context`.
+        Of a task with fewer than twice `encoder.min_context` transitions nothing can be said:
+        its errors are infinite.
         """
         rows = _shuffled_rows(self.space.rows(support), generator)
-        counts = rows.valid.sum(-1)
-        fewest = int(counts.min())
-        if fewest < self.min_context:
-            raise ValueError(
-                f"a context has {fewest} transitions; encoder.min_context asks for "
-                f"{self.min_context} at least: play more real episodes"
-            )
         # Rows are shuffled with the valid ones first, so that even and odd rows are two halves.
         halves = [_take(rows, slice(0, None, 2)), _take(rows, slice(1, None, 2))]
         encoding = self.encode(rows)
         errors = self.errors(halves[1], self.encode(halves[0]), generator)
-        return TaskContext(encoding=encoding, errors=errors)
+        unknown = rows.valid.sum(-1) < 2 * self.min_context
+        return TaskContext(encoding=encoding, errors=errors.infinite_where(unknown))
 
     def encode(self, rows: Rows) -> Tensor:
         """Encodings `[tasks, size]` of context rows `[tasks, rows]`, refined if configured."""
@@ -105,7 +119,7 @@ class ConditionalGAN(nn.Module):
             device=rows.states.device,
         )
         spread = over_rows(encoding, rows.valid.shape[-1])
-        generated = self.averaged_generator.module.on_rows(rows, spread, noise)
+        generated = self.imagining.on_rows(rows, spread, noise)
         weight = rows.valid.to(rows.rewards.dtype)
         weight = weight / weight.sum(-1, keepdim=True).clamp(min=1.0)
         terminated = torch.sigmoid(generated.terminated_logits) - rows.terminated
@@ -123,7 +137,7 @@ class ConditionalGAN(nn.Module):
 
         An amortised encoding that is a little off can turn the sign of the policy gradient.
         """
-        generator = self.averaged_generator.module
+        generator = self.imagining
         noise = torch.zeros(
             (*rows.valid.shape, self.settings.noise_size), device=rows.states.device
         )

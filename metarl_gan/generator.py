@@ -26,9 +26,7 @@ class Generator(nn.Module):
     one under-learns it; the termination is a head of the dynamics network.
     """
 
-    def __init__(
-        self, space: TransitionSpace, encoding_size: int, config: GeneratorConfig
-    ) -> None:
+    def __init__(self, space: TransitionSpace, encoding_size: int, config: GeneratorConfig) -> None:
         super().__init__()
         self.noise_size = config.noise_size
         self.state_size = space.state_size
@@ -38,7 +36,9 @@ class Generator(nn.Module):
         )
         self.reward = perceptron(conditions + space.state_size, config.hidden_sizes, 1)
 
-    def forward(self, states: Tensor, actions: Tensor, encoding: Tensor, noise: Tensor) -> Generated:
+    def forward(
+        self, states: Tensor, actions: Tensor, encoding: Tensor, noise: Tensor
+    ) -> Generated:
         """Normalised inputs with equal leading axes; `noise [..., noise_size]` is z ~ N(0, 1)."""
         outputs = self.dynamics(torch.cat([states, actions, encoding, noise], dim=-1))
         changes = outputs[..., : self.state_size]
@@ -48,9 +48,7 @@ class Generator(nn.Module):
             terminated_logits=outputs[..., self.state_size :],
         )
 
-    def rewards(
-        self, states: Tensor, actions: Tensor, changes: Tensor, encoding: Tensor
-    ) -> Tensor:
+    def rewards(self, states: Tensor, actions: Tensor, changes: Tensor, encoding: Tensor) -> Tensor:
         """Normalised rewards of given transitions under an encoding: also relabels real ones."""
         return self.reward(torch.cat([states, actions, changes, encoding], dim=-1))
 

@@ -24,7 +24,7 @@ class GeneratorLearner(ABC):
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
-        """Everything learnt, for a checkpoint."""
+        """Replay and optimisers, for a checkpoint; the weights are among the components."""
 
     @abstractmethod
     def counters(self) -> dict[str, Any]:
@@ -77,7 +77,6 @@ class AdversarialLearner(GeneratorLearner):
     def tensors(self) -> dict[str, Tensor]:
         trainer = self._trainer
         parts = {
-            "gan.": self._gan.state_dict(),
             "replay.": self.replay.tensors(),
             "generator_optimiser.": optimiser_tensors(trainer.generator_optimiser),
             "discriminator_optimiser.": optimiser_tensors(trainer.discriminator_optimiser),
@@ -89,7 +88,6 @@ class AdversarialLearner(GeneratorLearner):
 
     def restore(self, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
         trainer = self._trainer
-        self._gan.load_state_dict(with_prefix(tensors, "gan."))
         self.replay.restore(with_prefix(tensors, "replay."), counters["replay"])
         for name, optimiser in (
             ("generator_optimiser.", trainer.generator_optimiser),

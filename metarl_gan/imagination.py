@@ -28,7 +28,7 @@ def imagine(
     Returns generated transitions `[tasks, rollouts, n_steps]`; a rollout that the generator
     terminates is invalid from then on, and one that reaches `n_steps` is truncated.
     """
-    model, space = gan.averaged_generator.module, gan.space
+    model, space = gan.imagining, gan.space
     n_tasks, n_rollouts, _ = starts.shape
     spread = over_rows(encoding, n_rollouts)
     shape = (n_steps, n_tasks, n_rollouts)
@@ -62,9 +62,7 @@ def imagine(
     stacked = {name: torch.stack(values, dim=2) for name, values in steps.items()}
     truncated = torch.zeros_like(stacked["valid"])
     truncated[:, :, -1] = alive
-    return Transitions(
-        **stacked, truncated=truncated, generated=torch.ones_like(stacked["valid"])
-    )
+    return Transitions(**stacked, truncated=truncated, generated=torch.ones_like(stacked["valid"]))
 
 
 _RECORDED = (

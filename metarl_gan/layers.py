@@ -1,6 +1,7 @@
 """Perceptrons of the generator, the discriminator and the context encoder."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -12,7 +13,7 @@ def perceptron(
     """SiLU perceptron; with `spectral`, every layer is spectrally normalised (Miyato 2018)."""
     widths = (n_inputs, *hidden_sizes, n_outputs)
     layers: list[nn.Module] = []
-    for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+    for n_in, n_out in pairwise(widths):
         linear = nn.Linear(n_in, n_out)
         layers += [spectral_norm(linear) if spectral else linear, nn.SiLU()]
     return nn.Sequential(*layers[:-1])

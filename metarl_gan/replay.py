@@ -86,9 +86,7 @@ class Replay:
         offset = 1 + below(count - 1, (n_tasks, n_targets))
         target_episodes = (context_episode + offset) % count
         context_episodes = context_episode.expand(n_tasks, n_context)
-        stranger_slots = eligible[
-            below(torch.tensor(float(len(eligible))), (n_tasks, n_context))
-        ]
+        stranger_slots = eligible[below(torch.tensor(float(len(eligible))), (n_tasks, n_context))]
         stranger_episodes = below(counts[stranger_slots], (n_tasks, n_context))
         rows = []
         for slot, episodes in (

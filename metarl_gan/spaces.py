@@ -32,16 +32,21 @@ def space_from_json(content: Mapping[str, Any]) -> gymnasium.Space:
     return spaces.Box(low, high, dtype=dtype)
 
 
-def require_matching_spaces(env: gymnasium.Env, observation: gymnasium.Space, action: gymnasium.Space) -> None:
-    """Raise `ValueError` unless `env` has spaces of the agent's shapes and kinds."""
-    for name, ours, theirs in (
-        ("observation", observation, env.observation_space),
-        ("action", action, env.action_space),
-    ):
-        same_kind = type(ours) is type(theirs) and ours.shape == theirs.shape
-        same_size = not isinstance(ours, spaces.Discrete) or ours == theirs
-        if not (same_kind and same_size):
+def require_same_spaces(
+    what: str,
+    ours: tuple[gymnasium.Space, gymnasium.Space],
+    theirs: tuple[gymnasium.Space, gymnasium.Space],
+) -> None:
+    """Raise `ValueError` unless two pairs of observation and action space fit each other.
+
+    Bounds may differ: a policy clips its actions to those of the environment it acts in.
+    """
+    for name, our, their in zip(("observation", "action"), ours, theirs, strict=True):
+        same = type(our) is type(their) and our.shape == their.shape
+        if isinstance(our, spaces.Discrete) and our != their:
+            same = False
+        if not same:
             raise ValueError(
-                f"the environment's {name} space is {theirs}; this agent was trained for {ours}: "
-                "wrap the environment to match, or train an agent on its family"
+                f"{what} has the {name} space {their}; this agent was trained for {our}: use it "
+                "in environments of its own family, or train one on this family"
             )

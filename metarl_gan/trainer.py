@@ -54,7 +54,7 @@ class Trainer:
     def meta_iteration(self) -> Metrics:
         """Sample tasks, collect support, mix, adapt, collect query, update, learn to generate.
 
-        Raises `AllTasksDropped` if every task of the batch returned broken numbers.
+        Raises `AllTasksDroppedError` if every task of the batch returned broken numbers.
         """
         started, index = time.perf_counter(), self.counters.meta_iterations
         sampler, learner = self.components.config.sampler, self.meta_learner
@@ -89,18 +89,18 @@ class Trainer:
     def tensors(self) -> dict[str, Tensor]:
         """Everything that training changes, for a checkpoint."""
         return {
-            **{f"meta_learner.{name}": v for name, v in self.meta_learner.tensors().items()},
-            **{f"generator.{name}": v for name, v in self.generator_learner.tensors().items()},
+            **self.components.tensors(),
+            **{f"learner.{name}": v for name, v in self.generator_learner.tensors().items()},
         }
 
     def state(self) -> dict[str, Any]:
         """The rest of the state, as JSON values. Random streams need none: see `Streams`."""
-        return {"counters": asdict(self.counters), "generator": self.generator_learner.counters()}
+        return {"counters": asdict(self.counters), "learner": self.generator_learner.counters()}
 
     def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint as if never stopped."""
-        self.meta_learner.restore(with_prefix(tensors, "meta_learner."))
-        self.generator_learner.restore(with_prefix(tensors, "generator."), state["generator"])
+        self.components.restore(tensors)
+        self.generator_learner.restore(with_prefix(tensors, "learner."), state["learner"])
         self.counters = Counters(**state["counters"])
 
     def close(self) -> None:

@@ -1,0 +1,89 @@
+"""The policy that adaptation gives: it acts in one environment, in Stable-Baselines3's manner."""
+
+from typing import TYPE_CHECKING
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from metarl_gan.agents.networks import Parameters
+from metarl_gan.agents.policies import Policy
+
+if TYPE_CHECKING:
+    from stable_baselines3 import PPO
+
+
+class AdaptedPolicy:
+    """A policy with fixed parameters; `predict` has Stable-Baselines3's signature.
+
+    `evaluate_policy(policy, env)` of Stable-Baselines3 takes it as it is.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        parameters: Parameters,
+        observation_space: spaces.Box,
+        action_space: gymnasium.Space,
+        *,
+        seed: int = 0,
+    ) -> None:
+        """`parameters` have a task axis of length 1."""
+        self.policy = policy
+        self.parameters = {name: value.detach().clone() for name, value in parameters.items()}
+        self.observation_space = observation_space
+        self.action_space = action_space
+        self._device = next(iter(self.parameters.values())).device
+        self._generator = torch.Generator(device=self._device).manual_seed(seed)
+
+    def predict(
+        self,
+        observation: np.ndarray,
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """Action for one observation `[obs]`, or actions for several `[n, obs]`.
+
+        Actions are clipped to the action space. The policy has no memory: `state` is passed
+        back as it came. Raises `ValueError` for observations of another shape.
+        """
+        shape = self.observation_space.shape
+        rows = np.asarray(observation, np.float32)
+        if rows.shape[-len(shape) :] != shape or rows.ndim > len(shape) + 1:
+            raise ValueError(
+                f"observation has shape {rows.shape}; this policy takes {shape}, or "
+                f"{('n', *shape)} for several environments"
+            )
+        single = rows.ndim == len(shape)
+        inputs = torch.as_tensor(rows, device=self._device).reshape(1, -1, *shape)
+        actions = self._act(inputs, deterministic)[0].cpu().numpy()
+        if isinstance(self.action_space, spaces.Box):
+            actions = np.clip(actions, self.action_space.low, self.action_space.high)
+            actions = actions.astype(self.action_space.dtype, copy=False)
+        return (actions[0] if single else actions), state
+
+    @torch.no_grad()
+    def _act(self, inputs: Tensor, deterministic: bool) -> Tensor:
+        if deterministic:
+            return self.policy.mode(self.parameters, inputs)
+        return self.policy.sample(self.parameters, inputs, self._generator)[0]
+
+    def set_random_seed(self, seed: int) -> None:
+        """Start the stream of sampled actions anew."""
+        self._generator.manual_seed(seed)
+
+    def to_sb3(self, path: str) -> "PPO":
+        """Write a `.zip` that plain Stable-Baselines3 loads with `PPO.load(path)`.
+
+        The loaded model acts as this policy does. Returns the model that was written. Raises
+        `ValueError` for a policy without a counterpart there.
+        """
+        # Stable-Baselines3 takes a second to import, and only this needs it.
+        from metarl_gan.agents.sb3 import as_ppo
+
+        model = as_ppo(self.policy, self.parameters, self.observation_space, self.action_space)
+        model.save(path)
+        return model

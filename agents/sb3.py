@@ -1,0 +1,72 @@
+"""The bridge to Stable-Baselines3: our policies as its models."""
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3 import PPO
+from torch import Tensor, nn
+
+from metarl_gan.agents.networks import Parameters
+from metarl_gan.agents.policies import GaussianPolicy, Policy
+
+MODULES: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "silu": nn.SiLU}
+
+
+class _SpacesOnly(gymnasium.Env):
+    """Stable-Baselines3 wants an environment to build a model; it is never stepped."""
+
+    def __init__(self, observation_space: gymnasium.Space, action_space: gymnasium.Space) -> None:
+        self.observation_space = observation_space
+        self.action_space = action_space
+
+    def reset(
+        self, *, seed: int | None = None, options: dict | None = None
+    ) -> tuple[np.ndarray, dict]:
+        raise RuntimeError("this environment only carries spaces")
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+        raise RuntimeError("this environment only carries spaces")
+
+
+def as_ppo(
+    policy: Policy,
+    parameters: Parameters,
+    observation_space: spaces.Box,
+    action_space: gymnasium.Space,
+) -> PPO:
+    """A PPO model whose actor is the policy; its critic is fresh, ready to be trained on.
+
+    `parameters` have a task axis of length 1. Raises `ValueError` if the policy has no hidden
+    layer, or scales its actions in a way that Stable-Baselines3's actor does not.
+    """
+    if not policy.hidden_sizes:
+        raise ValueError("a policy without hidden layers has no Stable-Baselines3 counterpart")
+    model = PPO(
+        "MlpPolicy",
+        _SpacesOnly(observation_space, action_space),
+        device="cpu",
+        policy_kwargs={
+            "net_arch": {"pi": list(policy.hidden_sizes), "vf": list(policy.hidden_sizes)},
+            "activation_fn": MODULES[policy.activation],
+        },
+    )
+    own = {name: value.detach()[0].cpu() for name, value in parameters.items()}
+    actor = model.policy
+    modules = [*actor.mlp_extractor.policy_net, actor.action_net]
+    linears = [module for module in modules if isinstance(module, nn.Linear)]
+    with torch.no_grad():
+        for layer, linear in enumerate(linears):
+            linear.weight.copy_(own[f"weight_{layer}"].T)
+            linear.bias.copy_(own[f"bias_{layer}"])
+        if isinstance(policy, GaussianPolicy):
+            middle, half_range = policy.scale()
+            _rescale_output(linears[-1], middle.cpu(), half_range.cpu())
+            actor.log_std.copy_(policy.bounded_log_std(own["log_std"]) + half_range.cpu().log())
+    return model
+
+
+def _rescale_output(linear: nn.Linear, middle: Tensor, half_range: Tensor) -> None:
+    """Our network's outputs are in half ranges of the action space; theirs are actions."""
+    linear.weight.mul_(half_range.unsqueeze(-1))
+    linear.bias.mul_(half_range).add_(middle)

@@ -1,0 +1,255 @@
+"""The top-level interface: train, load, evaluate, fidelity."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from metarl_gan.adaptation_report import AdaptationReport
+from metarl_gan.agent import MetaAgent
+from metarl_gan.agents.environment_pool import EnvironmentPool
+from metarl_gan.components import Components
+from metarl_gan.config import Config, ConfigError
+from metarl_gan.config_io import Layer, resolve, to_plain
+from metarl_gan.envs import TaskFamily, make_family
+from metarl_gan.envs.task import Task
+from metarl_gan.evaluator import Evaluator
+from metarl_gan.fidelity_report import FidelityReport
+from metarl_gan.gradient_fidelity import FidelityMeter
+from metarl_gan.presets import preset_overrides
+from metarl_gan.run_folder import BEST, LAST, RunFolder, build_components
+from metarl_gan.streams import Streams
+from metarl_gan.training_run import TrainingRun
+
+GENERATED, REAL_ONLY = "generated", "real only"
+
+
+def train(
+    family: str | TaskFamily | None = None,
+    config: Config | Mapping[str, object] | None = None,
+    preset: str = "quick",
+    out: str | Path | None = None,
+    seed: int | None = None,
+    *,
+    resume: str | Path | None = None,
+    overwrite: bool = False,
+    iterations: int | None = None,
+    max_real_steps: int | None = None,
+    generated: bool | None = None,
+    progress: bool = True,
+) -> MetaAgent:
+    """Meta-train an agent on a task family and return it, from its best checkpoint.
+
+    Args:
+        family: a registered name, `"module:attribute"`, or a `TaskFamily`; with `resume`, only
+            needed if the run was on a `TaskFamily` that no name leads to.
+        config: a `Config`, which is taken as it is, or overrides by dotted name on the preset.
+        preset: "quick", "default" or "paper".
+        out: run folder; `runs/<family>-seed<seed>` if not given.
+        seed: of everything; 0 if not given.
+        resume: folder of a run to go on with, as if it had never stopped; `iterations` and
+            `max_real_steps` are then the new totals.
+        overwrite: remove a run that is in `out` already.
+        iterations: meta-iterations in all.
+        max_real_steps: real environment steps in all; the first budget spent ends the run.
+        generated: False trains the same agent without the generator.
+        progress: show progress on the terminal.
+
+    Raises:
+        ValueError: an unknown family, preset or setting, spaces that no policy serves, a run
+            folder that exists or cannot be written, or a checkpoint that cannot be read.
+        TrainingError: every task of a batch broke.
+        KeyboardInterrupt: Ctrl-C or SIGTERM, after a checkpoint was written.
+    """
+    budgets = _given(iterations=iterations, max_real_steps=max_real_steps)
+    if resume is not None:
+        if config is not None or seed is not None or generated is not None or out is not None:
+            raise ConfigError(
+                "resume goes on with the run's own config; with it only iterations and "
+                "max_real_steps can be given"
+            )
+        return _resume(RunFolder.open(resume), family, budgets, progress=progress)
+    own = _given(seed=seed, generated=generated) | budgets
+    made, resolved = _resolve(family, config, preset, own)
+    torch.set_num_threads(resolved.torch_threads)
+    components = Components.build(resolved, made.observation_space, made.action_space, made.horizon)
+    folder = RunFolder.create(
+        out or f"runs/{resolved.family}-seed{resolved.seed}", overwrite=overwrite
+    )
+    folder.write_config(resolved)
+    return _run(TrainingRun(components, made, folder, progress=progress))
+
+
+def load(run: str | Path) -> MetaAgent:
+    """The agent of a run, from its best checkpoint; the family's code is not needed.
+
+    Raises `ValueError` for a folder that is no run, or a checkpoint that is missing,
+    truncated, foreign or of a newer format.
+    """
+    folder = RunFolder.open(run)
+    name = BEST if (folder.path / BEST).exists() else LAST
+    about, tensors, state = folder.load(name)
+    components = build_components(about)
+    counters = state["counters"]
+    components.restore(tensors)
+    return MetaAgent(
+        components,
+        run_folder=folder.path,
+        real_steps=counters["real_steps"],
+        meta_iterations=counters["meta_iterations"],
+    )
+
+
+def evaluate(
+    agent: MetaAgent,
+    family: str | TaskFamily | None = None,
+    *,
+    split: str = "test",
+    tasks: int = 40,
+    episodes: int = 3,
+    seed: int = 0,
+    generated: bool = True,
+    deterministic: bool = True,
+) -> AdaptationReport:
+    """Return on held-out tasks after 0..`episodes` real episodes.
+
+    Support episodes are sampled from the initial policy; each return is the mean over 5 scored
+    episodes, of the most probable actions if `deterministic`. The same arguments with
+    `generated=False` give the paired arm: same tasks, same support, same starts.
+
+    Raises `ValueError` for a family with other spaces, a split it does not have, or numbers
+    that make no sense.
+    """
+    made, drawn = _tasks(agent, family, split, tasks, seed)
+    if episodes < 0:
+        raise ConfigError(f"episodes is {episodes}; give the real episodes per task, 0 or more")
+    environments = EnvironmentPool(made)
+    evaluator = Evaluator(
+        agent.components,
+        environments,
+        Streams(seed, agent.components.device),
+        generated=generated,
+        deterministic=deterministic,
+    )
+    try:
+        curve = evaluator.adaptation_curve(drawn, episodes)
+    finally:
+        environments.close()
+    return AdaptationReport(
+        family=made.name,
+        arm=GENERATED if generated and agent.components.gan is not None else REAL_ONLY,
+        split=split,
+        seed=seed,
+        task_ids=tuple(task.id for task in curve.tasks),
+        returns=curve.returns,
+        floors=made.floors,
+        reference=made.reference,
+        training_real_steps=agent.real_steps,
+        evaluation_real_steps=curve.real_steps,
+        dropped_tasks=tuple(dropped.task_id for dropped in curve.dropped),
+        command=f"metarl-gan evaluate {agent.run_folder} --split {split} --tasks {tasks} "
+        f"--episodes {episodes} --seed {seed}",
+    )
+
+
+def fidelity(
+    agent: MetaAgent,
+    family: str | TaskFamily | None = None,
+    *,
+    split: str = "test",
+    tasks: int = 20,
+    episodes: int = 1,
+    seed: int = 0,
+) -> FidelityReport:
+    """How faithful generated data is on held-out tasks, from `episodes` real episodes of each.
+
+    Raises `ValueError` as `evaluate` does, and for an agent without a generator.
+    """
+    made, drawn = _tasks(agent, family, split, tasks, seed)
+    if episodes < 1:
+        raise ConfigError(f"episodes is {episodes}; give the real episodes per task, 1 or more")
+    meter = FidelityMeter(agent.components, made, Streams(seed, agent.components.device))
+    measured = meter.measure(drawn, episodes)
+    return FidelityReport(
+        family=made.name,
+        split=split,
+        seed=seed,
+        episodes=episodes,
+        reference_episodes=meter.reference_episodes,
+        task_ids=tuple(task.id for task in measured.tasks),
+        cosines=measured.cosines,
+        held_out_errors={
+            name: np.asarray(value.cpu()) for name, value in vars(measured.errors).items()
+        },
+        generated_share=measured.share.cpu().numpy(),
+        evaluation_real_steps=measured.real_steps,
+        training_real_steps=agent.real_steps,
+        dropped_tasks=tuple(dropped.task_id for dropped in measured.dropped),
+        command=f"metarl-gan fidelity {agent.run_folder} --split {split} --tasks {tasks} "
+        f"--episodes {episodes} --seed {seed}",
+    )
+
+
+def _run(run: TrainingRun) -> MetaAgent:
+    run.train()
+    return load(run.folder.path)
+
+
+def _resume(
+    folder: RunFolder,
+    family: str | TaskFamily | None,
+    budgets: Mapping[str, object],
+    *,
+    progress: bool,
+) -> MetaAgent:
+    about, tensors, state = folder.load(LAST)
+    config = resolve(Config(), Layer(source="the run", values=about["config"]))
+    config = resolve(config, Layer(source="resume", values=budgets))
+    torch.set_num_threads(config.torch_threads)
+    made = make_family(family if family is not None else config.family)
+    components = build_components({**about, "config": to_plain(config)})
+    components.require_spaces_of(made, f"family {made.name!r}")
+    run = TrainingRun(components, made, folder, progress=progress)
+    run.restore(tensors, state)
+    folder.write_config(config)
+    return _run(run)
+
+
+def _resolve(
+    family: str | TaskFamily | None,
+    config: Config | Mapping[str, object] | None,
+    preset: str,
+    own: Mapping[str, object],
+) -> tuple[TaskFamily, Config]:
+    """The family and the whole config: preset, then config, then what was given by itself."""
+    layers = []
+    if isinstance(config, Config):
+        base = config
+    else:
+        base = Config()
+        overrides = dict(config or {})
+        if family is None and "family" in overrides:
+            family = str(overrides["family"])
+        layers.append(Layer(source="config", values=overrides))
+    made = make_family(family if family is not None else base.family)
+    if not isinstance(config, Config):
+        # A family given by reference is known by that; one given as an object by its name.
+        layers.insert(0, Layer(source="preset", values=preset_overrides(preset, made.name)))
+    resolved = resolve(base, *layers, Layer(source="arguments", values=own))
+    return made, replace(resolved, family=family if isinstance(family, str) else made.name)
+
+
+def _tasks(
+    agent: MetaAgent, family: str | TaskFamily | None, split: str, n_tasks: int, seed: int
+) -> tuple[TaskFamily, list[Task]]:
+    made = make_family(family if family is not None else agent.config.family)
+    agent.components.require_spaces_of(made, f"family {made.name!r}")
+    if n_tasks < 1:
+        raise ConfigError(f"tasks is {n_tasks}; give the number of held-out tasks, 1 or more")
+    return made, made.sample(n_tasks, split=split, seed=seed)
+
+
+def _given(**values: object) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,180 @@
+"""The sub-commands that train, evaluate and report. Each takes its arguments as written.
+
+What they need to run (torch above all) is imported when they run, so that their `--help` does
+not wait for it.
+"""
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metarl_gan.cli import UsageError
+from metarl_gan.cli_options import (
+    EvaluateOptions,
+    FidelityOptions,
+    ReportOptions,
+    TrainOptions,
+    parse,
+    parse_with_settings,
+)
+from metarl_gan.config import Config
+from metarl_gan.config_io import Layer, merge_layers, read_config_file
+
+if TYPE_CHECKING:
+    from metarl_gan.agent import MetaAgent
+    from metarl_gan.reports import ArmComparison
+
+EVALUATION_FOLDER = "evaluation"
+GENERATED_ARM, REAL_ARM = "generated", "real only"
+RESUMABLE = {"resume", "iterations", "max_real_steps"}
+
+
+def train(args: Sequence[str]) -> None:
+    """`metarl-gan train`: meta-train or resume, and say where the run is."""
+    options, flags = parse_with_settings(TrainOptions, "train", args)
+    agent = _resume(options, flags) if options.resume else _train_anew(options, flags)
+    print(f"trained for {agent.real_steps:,} real steps; the run is in {agent.run_folder}")
+    print(f"next: metarl-gan evaluate {shlex.quote(str(agent.run_folder))}")
+
+
+def evaluate(args: Sequence[str]) -> None:
+    """`metarl-gan evaluate`: both arms on the same tasks and seeds; table, JSON, CSV, PNG."""
+    from metarl_gan import api
+
+    options = parse(EvaluateOptions, "evaluate", args)
+    agent = api.load(options.run)
+    comparison = evaluate_arms(agent, options)
+    print_comparison(comparison, options.out or options.run / EVALUATION_FOLDER)
+
+
+def fidelity(args: Sequence[str]) -> None:
+    """`metarl-gan fidelity`: table, JSON and PNG of the generator's fidelity."""
+    from metarl_gan import api
+    from metarl_gan.tables import fidelity_table, make_console
+
+    options = parse(FidelityOptions, "fidelity", args)
+    report = api.fidelity(
+        api.load(options.run),
+        split=options.split,
+        tasks=options.tasks,
+        episodes=options.episodes,
+        seed=options.seed,
+    )
+    report = replace(report, command=_command("fidelity", options))
+    files = report.save(options.out or options.run / EVALUATION_FOLDER)
+    make_console().print(fidelity_table(report))
+    print_files(files)
+
+
+def report(args: Sequence[str]) -> None:
+    """`metarl-gan report`: tables of what a run folder holds."""
+    from metarl_gan.run_report import print_run
+
+    print_run(parse(ReportOptions, "report", args).run)
+
+
+def evaluate_arms(agent: "MetaAgent", options: EvaluateOptions) -> "ArmComparison":
+    """The arms of an agent on the same tasks and seeds; one arm if it has no generator."""
+    from metarl_gan import api
+    from metarl_gan.reports import ArmComparison
+
+    arms = []
+    for name, generated in ((GENERATED_ARM, True), (REAL_ARM, False)):
+        if generated and not agent.config.uses_generator:
+            continue
+        arm = api.evaluate(
+            agent,
+            split=options.split,
+            tasks=options.tasks,
+            episodes=options.episodes,
+            seed=options.seed,
+            generated=generated,
+        )
+        arms.append(replace(arm, arm=name, command=_command("evaluate", options)))
+    return ArmComparison(arms=tuple(arms))
+
+
+def print_comparison(comparison: "ArmComparison", folder: Path) -> None:
+    """Save a comparison and print its table and files."""
+    from metarl_gan.tables import adaptation_table, make_console
+
+    files = comparison.save(folder)
+    make_console().print(adaptation_table(comparison))
+    print_files(files)
+
+
+def print_files(files: dict[str, Path]) -> None:
+    """Print where files were written, one per line."""
+    for kind, path in files.items():
+        print(f"{kind.upper():<5}{path}")
+
+
+def _train_anew(options: TrainOptions, flags: dict[str, str]) -> "MetaAgent":
+    from metarl_gan import api
+
+    layers = [read_config_file(options.config)] if options.config else []
+    overrides = merge_layers(Config, *layers, Layer(source="command line", values=flags))
+    family, seed = _pick(options, overrides, "family"), _pick(options, overrides, "seed")
+    out = options.out or Path("runs") / _run_name(family, options.preset, seed)
+    # The keyword of `train` and the setting of the same name are one thing.
+    generated = overrides.pop("generated", Config().generated)
+    return api.train(
+        family,
+        overrides,
+        options.preset,
+        out,
+        seed,
+        overwrite=options.overwrite,
+        generated=generated,
+        **_budgets(options, overrides),
+    )
+
+
+def _resume(options: TrainOptions, flags: dict[str, str]) -> "MetaAgent":
+    from metarl_gan import api
+
+    defaults = TrainOptions()
+    given = [
+        option.name
+        for option in fields(options)
+        if option.name not in RESUMABLE
+        and getattr(options, option.name) != getattr(defaults, option.name)
+    ]
+    if given or flags:
+        named = ", ".join("--" + name.replace("_", "-") for name in [*given, *flags])
+        raise UsageError(
+            f"--resume continues a run with its own settings; leave out {named} (a new budget is "
+            "given with --iterations or --max-real-steps)"
+        )
+    return api.train(resume=options.resume, **_budgets(options, {}))
+
+
+def _pick(options: TrainOptions, overrides: dict[str, Any], name: str) -> Any:  # noqa: ANN401
+    """An option that is a setting too: the flag, else the file's, else the default."""
+    value = getattr(options, name)
+    from_file = overrides.pop(name, getattr(Config(), name))
+    return from_file if value is None else value
+
+
+def _budgets(options: TrainOptions, overrides: dict[str, Any]) -> dict[str, int | None]:
+    budgets = {}
+    for name in ("iterations", "max_real_steps"):
+        value = getattr(options, name)
+        from_file = overrides.pop(name, None)
+        budgets[name] = from_file if value is None else value
+    return budgets
+
+
+def _run_name(family: str, preset: str, seed: int) -> str:
+    return re.sub(r"[^\w.-]+", "-", f"{family}-{preset}-{seed}")
+
+
+def _command(name: str, options: EvaluateOptions | FidelityOptions) -> str:
+    """What to type to get this result again."""
+    return (
+        f"metarl-gan {name} {shlex.quote(str(options.run))} --split {options.split} "
+        f"--tasks {options.tasks} --episodes {options.episodes} --seed {options.seed}"
+    )

@@ -1,0 +1,126 @@
+"""Evaluation: return on held-out tasks after 0..K real episodes, all tasks together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from metarl_gan.agents.collector import AllTasksDroppedError, Collection, DroppedTask, collect
+from metarl_gan.agents.environment_pool import EnvironmentPool
+from metarl_gan.agents.networks import Parameters
+from metarl_gan.components import Components
+from metarl_gan.envs.task import Task
+from metarl_gan.streams import Streams
+
+SCORED_EPISODES = 5
+"""Episodes that a return is the mean of: after adaptation, not part of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptationCurve:
+    """`returns [tasks, episodes + 1]` of the tasks that stayed healthy, and what they cost."""
+
+    tasks: tuple[Task, ...]
+    returns: np.ndarray
+    real_steps: int
+    dropped: tuple[DroppedTask, ...]
+
+
+class Evaluator:
+    """Adapts an agent to held-out tasks and scores it. Changes nothing of the agent.
+
+    Two evaluators with equal streams play the same support episodes and start scored episodes
+    from the same seeds, so that arms with and without generated data are paired.
+    """
+
+    def __init__(
+        self,
+        components: Components,
+        environments: EnvironmentPool,
+        streams: Streams,
+        *,
+        generated: bool = True,
+        deterministic: bool = True,
+        scored_episodes: int = SCORED_EPISODES,
+    ) -> None:
+        self._components, self._environments = components, environments
+        self._streams = streams
+        self._augmentation = components.augmentation(generated=generated)
+        self._deterministic, self._scored_episodes = deterministic, scored_episodes
+
+    def adaptation_curve(self, tasks: Sequence[Task], episodes: int) -> AdaptationCurve:
+        """Returns before adaptation and after each of `episodes` real episodes.
+
+        Every episode of support is played by the initial policy, as in training. Raises
+        `AllTasksDroppedError` if no task returns finite numbers throughout.
+        """
+        initial = self._components.meta_learner.initial_policy(len(tasks))
+        scored = [self._score(tasks, initial)]
+        if not episodes:
+            return _curve(tasks, scored, support=None)
+        support = self._play(tasks, initial, episodes, "support", deterministic=False)
+        scored += [
+            self._score(tasks, self._adapt(support, initial, count))
+            for count in range(1, episodes + 1)
+        ]
+        return _curve(tasks, scored, support)
+
+    def _adapt(self, support: Collection, initial: Parameters, count: int) -> dict[str, Tensor]:
+        """Parameters after `count` episodes; tasks whose support broke keep the initial ones."""
+        mixture = self._augmentation.mix(
+            support.batch.take_envs(slice(count)),
+            self._streams.torch("evaluation-imagination", count),
+        )
+        adapted = self._components.meta_learner.adapt(mixture.data, len(support.kept))
+        parameters = {name: value.clone() for name, value in initial.items()}
+        for name, value in adapted.parameters.items():
+            parameters[name][support.kept] = value.detach()
+        return parameters
+
+    def _score(self, tasks: Sequence[Task], parameters: Parameters) -> Collection:
+        # The same streams each time: returns differ by what was learnt, not by the start.
+        return self._play(
+            tasks, parameters, self._scored_episodes, "scored", deterministic=self._deterministic
+        )
+
+    def _play(
+        self,
+        tasks: Sequence[Task],
+        parameters: Parameters,
+        n_episodes: int,
+        name: str,
+        *,
+        deterministic: bool,
+    ) -> Collection:
+        return collect(
+            self._environments.get(tasks, n_episodes),
+            self._components.policy,
+            parameters,
+            self._streams.torch(f"evaluation-{name}"),
+            seed=self._streams.integer(f"evaluation-{name}-environments"),
+            deterministic=deterministic,
+        )
+
+
+def _curve(
+    tasks: Sequence[Task], scored: Sequence[Collection], support: Collection | None
+) -> AdaptationCurve:
+    """Returns of the tasks that stayed healthy throughout."""
+    collections = [*scored, *([support] if support else [])]
+    healthy = set(range(len(tasks))).intersection(*(c.kept.tolist() for c in collections))
+    if not healthy:
+        reasons = "; ".join(f"{d.task_id}: {d.reason}" for c in collections for d in c.dropped)
+        raise AllTasksDroppedError(f"every task was dropped at some point: {reasons}")
+    order = sorted(healthy)
+    columns = []
+    for collection in scored:
+        row = {task: row for row, task in enumerate(collection.kept.tolist())}
+        returns = collection.batch.returns().mean(-1).cpu().numpy()
+        columns.append(returns[[row[task] for task in order]])
+    return AdaptationCurve(
+        tasks=tuple(tasks[task] for task in order),
+        returns=np.stack(columns, axis=-1).astype(np.float64),
+        real_steps=sum(collection.real_steps for collection in collections),
+        dropped=tuple({d.task_id: d for c in collections for d in c.dropped}.values()),
+    )

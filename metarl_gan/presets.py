@@ -1,0 +1,34 @@
+"""Presets: how much to spend on a family, chosen on validation tasks of its train split.
+
+A preset is a set of overrides by dotted name on the defaults of `Config`. `quick` is minutes
+on two cores, `default` is the defaults, `paper` is what long comparisons run with.
+"""
+
+import difflib
+from collections.abc import Mapping
+
+from metarl_gan.config import ConfigError
+
+Overrides = Mapping[str, object]
+
+GENERAL: dict[str, Overrides] = {
+    "quick": {"iterations": 60},
+    "default": {},
+    "paper": {"iterations": 2000, "sampler.tasks_per_batch": 40},
+}
+"""For any family, a user's own included."""
+
+BY_FAMILY: dict[str, dict[str, Overrides]] = {}
+"""What is known to be better for a family, on top of the general preset."""
+
+
+def preset_overrides(preset: str, family: str) -> dict[str, object]:
+    """Overrides of a preset for a family.
+
+    Raises `ConfigError` with the nearest name for a preset that does not exist.
+    """
+    if preset not in GENERAL:
+        nearest = difflib.get_close_matches(preset, GENERAL, n=1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        raise ConfigError(f"preset is {preset!r}; it must be one of {list(GENERAL)}{hint}")
+    return {**GENERAL[preset], **BY_FAMILY.get(family, {}).get(preset, {})}

@@ -1,0 +1,125 @@
+"""A training run on disk: meta-iterations, validation, checkpoints, logs, a clean end."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from metarl_gan.agents.collector import AllTasksDroppedError
+from metarl_gan.agents.environment_pool import EnvironmentPool
+from metarl_gan.components import Components
+from metarl_gan.envs.family import TaskFamily
+from metarl_gan.evaluator import Evaluator
+from metarl_gan.graceful_stop import GracefulStop
+from metarl_gan.metric_log import FanOutLog, MetricLog
+from metarl_gan.progress import ProgressLog
+from metarl_gan.run_folder import BEST, LAST, RunFolder
+from metarl_gan.run_log import RunLog
+from metarl_gan.streams import Streams
+from metarl_gan.trainer import Metrics, Trainer
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says why, and the last checkpoint is kept."""
+
+
+class StoppedBySignal(KeyboardInterrupt):
+    """A signal ended the run; its checkpoint is written."""
+
+
+class TrainingRun:
+    """Drives a trainer to its budget and keeps its run folder."""
+
+    def __init__(
+        self, components: Components, family: TaskFamily, folder: RunFolder, *, progress: bool
+    ) -> None:
+        self.components, self.family, self.folder = components, family, folder
+        self.trainer = Trainer(components, family)
+        self._progress = progress
+        self._validation_environments = EnvironmentPool(family)
+
+    def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Continue from a checkpoint of the same run."""
+        self.trainer.restore(tensors, state)
+
+    def train(self) -> None:
+        """Train until a budget is spent.
+
+        Raises `StoppedBySignal` after Ctrl-C or SIGTERM, and `TrainingError` when every task
+        of a batch broke; the run folder then has a checkpoint to resume from.
+        """
+        trainer, every = self.trainer, self.components.config.logging.checkpoint_every
+        log, saved_at = self._open_log(), -1
+        try:
+            with GracefulStop() as stop:
+                while not trainer.finished() and stop.requested is None:
+                    metrics = self._meta_iteration()
+                    log.log(trainer.counters.meta_iterations, metrics)
+                    if trainer.counters.meta_iterations % every == 0:
+                        self._save(LAST)
+                        saved_at = trainer.counters.meta_iterations
+                if saved_at != trainer.counters.meta_iterations:
+                    self._save(LAST)
+            if stop.requested is not None:
+                raise StoppedBySignal(
+                    f"stopped by {stop.requested.name}; go on with: "
+                    f"metarl-gan train --resume {self.folder.path}"
+                )
+        except AllTasksDroppedError as error:
+            self._save(LAST)
+            raise TrainingError(
+                f"meta-iteration {trainer.counters.meta_iterations}: {error}"
+            ) from error
+        finally:
+            log.close()
+            trainer.close()
+            self._validation_environments.close()
+
+    def _meta_iteration(self) -> Metrics:
+        metrics = self.trainer.meta_iteration()
+        every = self.components.config.logging.validate_every
+        if self.trainer.counters.meta_iterations % every == 0 or self.trainer.finished():
+            metrics |= self._validate()
+        return metrics
+
+    def _validate(self) -> Metrics:
+        """Score on held-out tasks of the train split, and keep the best checkpoint so far."""
+        counters = self.trainer.counters
+        config = self.components.config
+        # The same streams at every validation: scores differ by the agent alone.
+        streams = Streams(self.trainer.streams.integer("validation"), self.components.device)
+        evaluator = Evaluator(self.components, self._validation_environments, streams)
+        curve = evaluator.adaptation_curve(
+            self.trainer.task_sampler.validation_tasks, config.sampler.support_episodes
+        )
+        counters.validation_real_steps += curve.real_steps
+        before, after = curve.returns[:, 0].mean(), curve.returns[:, -1].mean()
+        if counters.best_validation_return is None or after > counters.best_validation_return:
+            counters.best_validation_return = float(after)
+            self._save(BEST)
+        return {
+            "validation_return_before_adaptation": float(before),
+            "validation_return": float(after),
+            "validation_real_steps": float(counters.validation_real_steps),
+        }
+
+    def _save(self, name: str) -> None:
+        tensors, state = self.trainer.tensors(), self.trainer.state()
+        self.folder.save(name, self.components, tensors, state)
+
+    def _open_log(self) -> MetricLog:
+        config, counters = self.components.config, self.trainer.counters
+        done = counters.meta_iterations
+        logs: list[MetricLog] = [
+            RunLog(self.folder.path, last_iteration=done, tensorboard=config.logging.tensorboard)
+        ]
+        if self._progress:
+            logs.append(
+                ProgressLog(
+                    iterations=config.iterations,
+                    max_real_steps=config.max_real_steps,
+                    first_iteration=done,
+                    first_real_steps=counters.real_steps,
+                )
+            )
+        return FanOutLog(logs)
