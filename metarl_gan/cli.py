@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from metarl_gan import __version__
+from metarl_gan.usage import UsageError
 
 MISTAKE, INTERRUPTED = 2, 130
 """Exit codes: the user can mend it; stopped by Ctrl-C (128 + SIGINT)."""
-
-
-class UsageError(ValueError):
-    """A command line that asks for nothing that can be done."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     try:
         _dispatch(args)
-    except KeyboardInterrupt:
-        print("metarl-gan: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"metarl-gan: {str(stop) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
     except (ValueError, RuntimeError, OSError) as error:
         if not _is_mistake(error):
@@ -115,7 +112,7 @@ def _overview() -> str:
             "commands:",
             *lines,
             "",
-            "metarl-gan COMMAND --help lists a command's options; metarl-gan --version the version.",
+            "metarl-gan COMMAND --help lists the options of a command.",
         ]
     )
 
@@ -145,7 +142,4 @@ def _message(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    # By its import name, so that errors raised elsewhere are the classes that are caught here.
-    from metarl_gan.cli import main as run
-
-    sys.exit(run())
+    sys.exit(main())

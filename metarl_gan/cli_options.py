@@ -25,7 +25,7 @@ class TrainOptions:
     seed: int | None = None
     """Seed of everything random."""
     out: Path | None = None
-    """Run folder; runs/FAMILY-PRESET-SEED by default."""
+    """Run folder; runs/FAMILY-seedSEED by default."""
     iterations: int | None = None
     """Budget: meta-iterations in all."""
     max_real_steps: int | None = None
@@ -95,6 +95,16 @@ class DemoOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BenchOptions:
+    """Measure speeds on this machine."""
+
+    name: Annotated[str, tyro.conf.Positional] = "all"
+    """Which benchmark; all of them by default."""
+    family: str | None = None
+    """Task family to measure on, where the benchmark leaves a choice."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportOptions:
     """Print tables of what a run folder holds."""
 
@@ -147,7 +157,7 @@ def parse_with_settings(
         return _read(options, command, own), settings
     except SystemExit as stop:
         if not stop.code:
-            print(_settings_help())
+            print(_settings_help({option.name for option in fields(options)}))
         raise
 
 
@@ -226,11 +236,13 @@ def _as_flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _settings_help() -> str:
-    """Every setting as a flag, with its default and what it takes."""
+def _settings_help(listed: set[str]) -> str:
+    """Every setting not listed yet as a flag, with its default and what it takes."""
     config = Config()
     lines = ["Every setting of the config is a flag too (defaults before any preset):"]
     for name, annotation in setting_types(Config).items():
+        if name in listed:
+            continue
         value: object = config
         for part in name.split("."):
             value = getattr(value, part)

@@ -4,15 +4,14 @@ What they need to run (torch above all) is imported when they run, so that their
 not wait for it.
 """
 
-import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from metarl_gan.cli import UsageError
 from metarl_gan.cli_options import (
+    BenchOptions,
     EvaluateOptions,
     FidelityOptions,
     ReportOptions,
@@ -22,13 +21,13 @@ from metarl_gan.cli_options import (
 )
 from metarl_gan.config import Config
 from metarl_gan.config_io import Layer, merge_layers, read_config_file
+from metarl_gan.usage import UsageError
 
 if TYPE_CHECKING:
     from metarl_gan.agent import MetaAgent
     from metarl_gan.reports import ArmComparison
 
 EVALUATION_FOLDER = "evaluation"
-GENERATED_ARM, REAL_ARM = "generated", "real only"
 RESUMABLE = {"resume", "iterations", "max_real_steps"}
 
 
@@ -63,7 +62,6 @@ def fidelity(args: Sequence[str]) -> None:
         episodes=options.episodes,
         seed=options.seed,
     )
-    report = replace(report, command=_command("fidelity", options))
     files = report.save(options.out or options.run / EVALUATION_FOLDER)
     make_console().print(fidelity_table(report))
     print_files(files)
@@ -76,16 +74,21 @@ def report(args: Sequence[str]) -> None:
     print_run(parse(ReportOptions, "report", args).run)
 
 
+def bench(args: Sequence[str]) -> None:
+    """`metarl-gan bench`: speeds on this machine."""
+    options = parse(BenchOptions, "bench", args)
+    from metarl_gan.bench import run
+
+    run(options.name, family=options.family)
+
+
 def evaluate_arms(agent: "MetaAgent", options: EvaluateOptions) -> "ArmComparison":
     """The arms of an agent on the same tasks and seeds; one arm if it has no generator."""
     from metarl_gan import api
     from metarl_gan.reports import ArmComparison
 
-    arms = []
-    for name, generated in ((GENERATED_ARM, True), (REAL_ARM, False)):
-        if generated and not agent.config.uses_generator:
-            continue
-        arm = api.evaluate(
+    arms = tuple(
+        api.evaluate(
             agent,
             split=options.split,
             tasks=options.tasks,
@@ -93,8 +96,9 @@ def evaluate_arms(agent: "MetaAgent", options: EvaluateOptions) -> "ArmCompariso
             seed=options.seed,
             generated=generated,
         )
-        arms.append(replace(arm, arm=name, command=_command("evaluate", options)))
-    return ArmComparison(arms=tuple(arms))
+        for generated in ((True, False) if agent.config.uses_generator else (False,))
+    )
+    return ArmComparison(arms=arms)
 
 
 def print_comparison(comparison: "ArmComparison", folder: Path) -> None:
@@ -117,19 +121,15 @@ def _train_anew(options: TrainOptions, flags: dict[str, str]) -> "MetaAgent":
 
     layers = [read_config_file(options.config)] if options.config else []
     overrides = merge_layers(Config, *layers, Layer(source="command line", values=flags))
-    family, seed = _pick(options, overrides, "family"), _pick(options, overrides, "seed")
-    out = options.out or Path("runs") / _run_name(family, options.preset, seed)
-    # The keyword of `train` and the setting of the same name are one thing.
-    generated = overrides.pop("generated", Config().generated)
     return api.train(
-        family,
+        options.family,
         overrides,
         options.preset,
-        out,
-        seed,
+        options.out,
+        options.seed,
         overwrite=options.overwrite,
-        generated=generated,
-        **_budgets(options, overrides),
+        iterations=options.iterations,
+        max_real_steps=options.max_real_steps,
     )
 
 
@@ -149,32 +149,8 @@ def _resume(options: TrainOptions, flags: dict[str, str]) -> "MetaAgent":
             f"--resume continues a run with its own settings; leave out {named} (a new budget is "
             "given with --iterations or --max-real-steps)"
         )
-    return api.train(resume=options.resume, **_budgets(options, {}))
-
-
-def _pick(options: TrainOptions, overrides: dict[str, Any], name: str) -> Any:  # noqa: ANN401
-    """An option that is a setting too: the flag, else the file's, else the default."""
-    value = getattr(options, name)
-    from_file = overrides.pop(name, getattr(Config(), name))
-    return from_file if value is None else value
-
-
-def _budgets(options: TrainOptions, overrides: dict[str, Any]) -> dict[str, int | None]:
-    budgets = {}
-    for name in ("iterations", "max_real_steps"):
-        value = getattr(options, name)
-        from_file = overrides.pop(name, None)
-        budgets[name] = from_file if value is None else value
-    return budgets
-
-
-def _run_name(family: str, preset: str, seed: int) -> str:
-    return re.sub(r"[^\w.-]+", "-", f"{family}-{preset}-{seed}")
-
-
-def _command(name: str, options: EvaluateOptions | FidelityOptions) -> str:
-    """What to type to get this result again."""
-    return (
-        f"metarl-gan {name} {shlex.quote(str(options.run))} --split {options.split} "
-        f"--tasks {options.tasks} --episodes {options.episodes} --seed {options.seed}"
+    return api.train(
+        resume=options.resume,
+        iterations=options.iterations,
+        max_real_steps=options.max_real_steps,
     )

@@ -38,14 +38,13 @@ def demo(args: Sequence[str]) -> None:
         seed=options.seed,
     )
     print_comparison(evaluate_arms(agent, evaluation), options.out / EVALUATION_FOLDER)
-    _say_what_is_next(options.out)
+    _say_what_is_next(options.out, agent.config.iterations)
 
 
 def _train(options: DemoOptions, family: str, flags: dict[str, str]) -> "MetaAgent":
     from metarl_gan import api
 
     overrides = merge_layers(Config, Layer(source="command line", values=flags))
-    generated = overrides.pop("generated", Config().generated)
     overwrite = options.overwrite or (options.out / MARKER).is_file()
     before = _identity(options.out)
     try:
@@ -57,8 +56,6 @@ def _train(options: DemoOptions, family: str, flags: dict[str, str]) -> "MetaAge
             options.seed,
             overwrite=overwrite,
             iterations=options.iterations,
-            max_real_steps=overrides.pop("max_real_steps", None),
-            generated=generated,
         )
     finally:
         # Stopped or finished, the folder is the demo's if training began in it.
@@ -74,12 +71,12 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return status.st_ino, status.st_ctime_ns
 
 
-def _say_what_is_next(out: Path) -> None:
+def _say_what_is_next(out: Path, iterations: int) -> None:
     run = shlex.quote(str(out))
     print(f"run  {out} (checkpoints, metrics.jsonl, progress.csv, config.json)")
     print(f"TensorBoard: tensorboard --logdir {run}")
     print("next:")
     print(f"  metarl-gan fidelity {run}        # how true are the generated gradients?")
-    print(f"  metarl-gan train --resume {run} --iterations 200   # train on")
+    print(f"  metarl-gan train --resume {run} --iterations {2 * iterations}   # train on")
     print("  metarl-gan families              # other task families")
     print("  metarl-gan demo --family half-cheetah-velocity     # the same on MuJoCo")

@@ -11,6 +11,7 @@ from metarl_gan.run_log import read_metrics
 from metarl_gan.tables import adaptation_table, fidelity_table, make_console, settings_table
 
 CONFIG_FILE = "config.json"
+"""As `RunFolder` writes it; repeated here because that module needs torch."""
 
 
 def print_run(folder: Path) -> None:
@@ -28,10 +29,10 @@ def print_run(folder: Path) -> None:
     if rows:
         shown = {name: value for name, value in rows[-1].items() if value is not None}
         tables.append(settings_table("Last meta-iteration", shown))
-    for path in sorted(folder.rglob("comparison-*.json")):
-        tables.append(adaptation_table(ArmComparison.load(path)))
-    for path in sorted(folder.rglob("fidelity-*.json")):
-        tables.append(fidelity_table(FidelityReport.load(path)))
+    comparisons = sorted(folder.rglob("comparison-*.json"))
+    fidelities = sorted(folder.rglob("fidelity-*.json"))
+    tables += [adaptation_table(ArmComparison.load(path)) for path in comparisons]
+    tables += [fidelity_table(FidelityReport.load(path)) for path in fidelities]
     if not tables:
         raise ReportError(
             f"{folder} holds no run: no {CONFIG_FILE}, metrics or evaluation; give the --out "

@@ -61,7 +61,7 @@ def test_adaptation_table_has_arms_differences_and_floors():
         "zero action -39.7",
         "reference -0.5",
         "12,000",
-        "1,000 in this",
+        "1,000",
     ):
         assert shown in text
 
