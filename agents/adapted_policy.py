@@ -1,5 +1,6 @@
 """The policy that adaptation gives: it acts in one environment, in Stable-Baselines3's manner."""
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 import gymnasium
@@ -31,7 +32,8 @@ class AdaptedPolicy:
         seed: int = 0,
     ) -> None:
         """`parameters` have a task axis of length 1."""
-        self.policy = policy
+        # A copy: the agent's own policy goes on changing if the agent is trained further.
+        self.policy = copy(policy)
         self.parameters = {name: value.detach().clone() for name, value in parameters.items()}
         self.observation_space = observation_space
         self.action_space = action_space

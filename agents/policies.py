@@ -20,12 +20,27 @@ class Policy(ABC):
     A policy object holds no weights: they are passed in, with a leading task axis, so that
     the same object serves the initial, the adapting and the adapted policies. All tensors
     are `[tasks, rows, ...]`.
+
+    Observations are standardised before they enter the network, by a mean and a standard
+    deviation that are set from outside and stay fixed while a meta-batch is played.
     """
 
     def __init__(self, n_inputs: int, hidden_sizes: Sequence[int], activation: str) -> None:
         self.n_inputs = n_inputs
         self.hidden_sizes = tuple(hidden_sizes)
         self.activation = activation
+        self._observation_mean: Tensor | None = None
+        self._observation_std: Tensor | None = None
+
+    def set_observation_scale(self, mean: Tensor, std: Tensor) -> None:
+        """Standardise observations by `mean [obs]` and `std [obs]` from now on."""
+        self._observation_mean, self._observation_std = mean.clone(), std.clone()
+
+    def observation_scale(self) -> tuple[Tensor, Tensor] | None:
+        """Mean and standard deviation in use, `[obs]` each; None if observations enter as is."""
+        if self._observation_mean is None or self._observation_std is None:
+            return None
+        return self._observation_mean, self._observation_std
 
     @abstractmethod
     def initial_parameters(self, generator: torch.Generator) -> dict[str, Tensor]:
@@ -50,6 +65,10 @@ class Policy(ABC):
         """Entropy in nats, `[tasks, rows]`."""
 
     def _network(self, parameters: Parameters, observations: Tensor) -> Tensor:
+        scale = self.observation_scale()
+        if scale is not None:
+            mean, std = scale
+            observations = (observations - mean.to(observations.dtype)) / std.to(observations.dtype)
         return task_batched_mlp(parameters, observations, self.activation)
 
 

@@ -59,11 +59,20 @@ def as_ppo(
         for layer, linear in enumerate(linears):
             linear.weight.copy_(own[f"weight_{layer}"].T)
             linear.bias.copy_(own[f"bias_{layer}"])
+        scale = policy.observation_scale()
+        if scale is not None:
+            _standardise_input(linears[0], scale[0].cpu(), scale[1].cpu())
         if isinstance(policy, GaussianPolicy):
             middle, half_range = policy.scale()
             _rescale_output(linears[-1], middle.cpu(), half_range.cpu())
             actor.log_std.copy_(policy.bounded_log_std(own["log_std"]) + half_range.cpu().log())
     return model
+
+
+def _standardise_input(linear: nn.Linear, mean: Tensor, std: Tensor) -> None:
+    """Fold the standardisation of observations into the first layer."""
+    linear.weight.div_(std)
+    linear.bias.sub_(linear.weight @ mean)
 
 
 def _rescale_output(linear: nn.Linear, middle: Tensor, half_range: Tensor) -> None:

@@ -1,6 +1,6 @@
 """The parts of one agent, built from its config and the spaces of its family."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import gymnasium
@@ -11,8 +11,10 @@ from metarl_gan.agents.policies import Policy, make_policy
 from metarl_gan.config import Config, ConfigError
 from metarl_gan.data_augmentation import DataAugmentation, GeneratedAugmentation, NoAugmentation
 from metarl_gan.envs.family import TaskFamily
+from metarl_gan.envs.transitions import Transitions
 from metarl_gan.gan import ConditionalGAN
 from metarl_gan.meta_learner import MetaLearner
+from metarl_gan.normaliser import RunningNormaliser
 from metarl_gan.optimisers import with_prefix
 from metarl_gan.spaces import require_same_spaces
 from metarl_gan.streams import Streams
@@ -29,6 +31,7 @@ class Components:
     device: torch.device
     policy: Policy
     meta_learner: MetaLearner
+    observations: RunningNormaliser
     gan: ConditionalGAN | None
 
     @classmethod
@@ -67,6 +70,7 @@ class Components:
             horizon=horizon,
             device=device,
             policy=policy,
+            observations=RunningNormaliser(policy.n_inputs).to(device),
             meta_learner=MetaLearner(policy, config.learner, streams.torch("policy-weights")),
             gan=gan,
         )
@@ -78,15 +82,30 @@ class Components:
 
     def tensors(self) -> dict[str, Tensor]:
         """All weights that act, for a checkpoint."""
-        return {f"meta_learner.{name}": v for name, v in self.meta_learner.tensors().items()} | (
-            {f"gan.{name}": v for name, v in self.gan.state_dict().items()} if self.gan else {}
-        )
+        parts = {
+            "meta_learner.": self.meta_learner.tensors(),
+            "observations.": self.observations.state_dict(),
+            "gan.": {} if self.gan is None else self.gan.state_dict(),
+        }
+        return {prefix + name: v for prefix, part in parts.items() for name, v in part.items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Inverse of `tensors`."""
         self.meta_learner.restore(with_prefix(tensors, "meta_learner."))
+        self.observations.load_state_dict(with_prefix(tensors, "observations."))
+        self._standardise()
         if self.gan is not None:
             self.gan.load_state_dict(with_prefix(tensors, "gan."))
+
+    def observe(self, batches: Sequence[Transitions]) -> None:
+        """Take real transitions into the statistics that the policy's inputs are scaled by."""
+        for batch in batches:
+            self.observations.update(batch.observations[batch.valid])
+        self._standardise()
+
+    def _standardise(self) -> None:
+        if self.config.policy.normalise_observations and bool(self.observations.count > 0):
+            self.policy.set_observation_scale(self.observations.mean, self.observations.std)
 
     def augmentation(self, *, generated: bool = True) -> DataAugmentation:
         """With generated data where the agent has a generator, or without."""

@@ -46,6 +46,8 @@ class PolicyConfig:
     activation: Literal["tanh", "relu", "silu"] = "tanh"
     initial_std: float = 0.5
     """Initial standard deviation of continuous actions, in half ranges of the action space."""
+    normalise_observations: bool = True
+    """Standardise observations by what training has seen so far."""
 
     def __post_init__(self) -> None:
         sizes = self.hidden_sizes

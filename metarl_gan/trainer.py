@@ -69,9 +69,9 @@ class Trainer:
         losses = learner.update(
             adapted.select(query.kept), policy_rows(query.batch, self.components.config.learner)
         )
-        losses |= self.generator_learner.learn(
-            [task.id for task in tasks], [support.batch.select(query.kept), query.batch]
-        )
+        real = [support.batch.select(query.kept), query.batch]
+        losses |= self.generator_learner.learn([task.id for task in tasks], real)
+        self.components.observe(real)
 
         self.counters.meta_iterations += 1
         seconds = time.perf_counter() - started
