@@ -157,7 +157,7 @@ def parse_with_settings(
         return _read(options, command, own), settings
     except SystemExit as stop:
         if not stop.code:
-            print(_settings_help({option.name for option in fields(options)}))
+            print(_settings_help(_names(options)))
         raise
 
 
@@ -173,7 +173,7 @@ def _read(options: type[O], command: str, args: Sequence[str]) -> O:
 def _split_settings(options: type, args: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Arguments that are not settings of the config, and those that are, by dotted name."""
     types = setting_types(Config)
-    own_names = {option.name for option in fields(options)}
+    own_names = _names(options)
     own: list[str] = []
     settings: dict[str, str] = {}
     rest = list(args)
@@ -210,6 +210,10 @@ def _take_value(word: str, annotation: object, rest: list[str]) -> str:
     raise ConfigError(f"{word} needs a value: {describe_type(annotation)}")
 
 
+def _names(options: type) -> list[str]:
+    return [option.name for option in fields(options)]
+
+
 def _flag_name(word: str) -> str:
     flag, equals, value = word.partition("=")
     return flag.removeprefix("--").replace("-", "_") + equals + value
@@ -219,7 +223,7 @@ def _refuse_unknown_flags(
     options: type, command: str, args: Sequence[str], *, known_settings: bool = False
 ) -> None:
     # tyro would refuse them as well, but it cannot know of the settings.
-    own_names = [option.name for option in fields(options)]
+    own_names = _names(options)
     known = own_names + (list(setting_types(Config)) if known_settings else [])
     for word in args:
         name = _flag_name(word).partition("=")[0]
@@ -236,7 +240,7 @@ def _as_flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _settings_help(listed: set[str]) -> str:
+def _settings_help(listed: list[str]) -> str:
     """Every setting not listed yet as a flag, with its default and what it takes."""
     config = Config()
     lines = ["Every setting of the config is a flag too (defaults before any preset):"]

@@ -157,6 +157,7 @@ def _adaptation_caption(comparison: ArmComparison) -> str:
         f"Levels: {', '.join(levels)}." if levels else "",
         f"Real steps: {first.training_real_steps:,} in training, {evaluated:,} in this evaluation.",
         f"Dropped tasks: {dropped}." if dropped else "",
+        "Differences and gains are IQMs of differences per task.",
     ]
     return " ".join(part for part in parts if part)
 
