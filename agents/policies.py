@@ -179,7 +179,8 @@ class CategoricalPolicy(Policy):
             dtype=log_softmax.dtype,
         )
         tiny = torch.finfo(uniform.dtype).tiny
-        gumbel = -torch.log(-torch.log(uniform.clamp(min=tiny)).clamp(min=tiny))
+        exponential = (-torch.log(uniform.clamp(min=tiny))).clamp(min=tiny)
+        gumbel = -torch.log(exponential)
         index = (log_softmax + gumbel).argmax(-1)
         return index + self.start, log_softmax.gather(-1, index.unsqueeze(-1)).squeeze(-1)
 
