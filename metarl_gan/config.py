@@ -65,7 +65,7 @@ class LearnerConfig:
     inner_lr: float = 0.1
     learn_inner_lr: bool = True
     """Let the outer loop learn one inner step size per parameter tensor (Li et al. 2017)."""
-    inner_clip: float = 0.5
+    inner_clip: float = 10.0
     """Clip of the importance ratio in the inner loop."""
     outer_lr: float = 2e-3
     outer_epochs: int = 4

@@ -62,7 +62,7 @@ class MetaLearner:
         if config.learn_inner_lr and config.algorithm != "reptile":
             learnt += self.log_step_sizes.values()
         self._learnt = learnt
-        self.optimiser = torch.optim.Adam(learnt, lr=config.outer_lr)
+        self.optimiser = torch.optim.Adam(learnt, lr=config.outer_lr, betas=(0.5, 0.99))
 
     def initial_policy(self, n_tasks: int) -> dict[str, Tensor]:
         """The parameters that every task starts from, `[tasks, ...]`, without gradient."""
