@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from metarl_gan.agents.networks import Parameters
-from metarl_gan.agents.policies import Policy
+from metarl_gan.agents.policies import Policy, Sampler
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.envs.vector import TaskVectorEnv
 
@@ -54,55 +54,65 @@ def collect(
     Raises `AllTasksDroppedError` if none is left.
     """
     recorder = _Recorder(venv)
-    observations, _ = venv.reset(seed=seed)
-    recorder.start(observations)
+    observations, info = venv.reset(seed=seed)
+    recorder.start(observations, info)
     device = generator.device
     shape = (len(venv.tasks), venv.envs_per_task, -1)
-    while recorder.running:
-        rows = torch.as_tensor(observations, device=device).view(shape)
-        with torch.no_grad():
-            if deterministic:
-                actions = policy.mode(parameters, rows)
-                log_probs = torch.zeros(actions.shape[:2], device=device)
-            else:
-                actions, log_probs = policy.sample(parameters, rows, generator)
-        flat = actions.flatten(0, 1).cpu().numpy()
-        observations, rewards, terminated, truncated, info = venv.step(flat)
-        recorder.add(flat, log_probs, observations, rewards, terminated, truncated)
-        recorder.note_failures(info)
+    with torch.no_grad():
+        act = _mode(policy, parameters) if deterministic else policy.sampler(parameters)
+        while recorder.running:
+            rows = torch.as_tensor(observations, device=device).view(shape)
+            actions, log_probs = act(rows, generator)
+            flat = actions.flatten(0, 1).cpu().numpy()
+            observations, rewards, terminated, truncated, info = venv.step(flat)
+            recorder.note_failures(info)
+            recorder.add(flat, log_probs, observations, rewards, terminated, truncated)
     return recorder.finish(device)
 
 
+def _mode(policy: Policy, parameters: Parameters) -> Sampler:
+    """A sampler that always gives the most probable action; log-probabilities are 0."""
+
+    def act(observations: Tensor, _: torch.Generator) -> tuple[Tensor, Tensor]:
+        return policy.mode(parameters, observations), observations.new_zeros(observations.shape[:2])
+
+    return act
+
+
 class _Recorder:
-    """Preallocated arrays `[envs, time, ...]` that an episode per environment is written to."""
+    """Preallocated arrays `[time, envs, ...]`: a step writes one contiguous row of each."""
 
     def __init__(self, venv: TaskVectorEnv) -> None:
         self._venv = venv
-        n, horizon = venv.num_envs, venv.horizon
+        leading = (venv.horizon, venv.num_envs)
         obs_shape = venv.single_observation_space.shape or ()
         action_space = venv.single_action_space
-        self.observations = np.zeros((n, horizon + 1, *obs_shape), np.float32)
-        # Where an episode ended, the next row's observation is not its successor's start.
-        self.next_observations = np.zeros((n, horizon, *obs_shape), np.float32)
+        # One array for both: an environment that ended stays where it is, so that what a step
+        # reached is always the next row's observation.
+        self.observations = np.zeros((venv.horizon + 1, venv.num_envs, *obs_shape), np.float32)
         discrete = action_space.dtype is not None and np.issubdtype(action_space.dtype, np.integer)
         self.actions = np.zeros(
-            (n, horizon, *(action_space.shape or ())), np.int64 if discrete else np.float32
+            (*leading, *(action_space.shape or ())), np.int64 if discrete else np.float32
         )
-        self.rewards = np.zeros((n, horizon), np.float32)
-        self.log_probs = np.zeros((n, horizon), np.float32)
-        self.terminated = np.zeros((n, horizon), bool)
-        self.truncated = np.zeros((n, horizon), bool)
-        self.valid = np.zeros((n, horizon), bool)
+        self.rewards = np.zeros(leading, np.float32)
+        self.log_probs: list[Tensor] = []
+        self.terminated = np.zeros(leading, bool)
+        self.truncated = np.zeros(leading, bool)
+        self.valid = np.zeros(leading, bool)
         self.failures: dict[int, str] = {}
-        self._active = np.ones(n, bool)
+        self._active = np.ones(venv.num_envs, bool)
         self._time = 0
 
     @property
     def running(self) -> bool:
         return self._time < self._venv.horizon and bool(self._active.any())
 
-    def start(self, observations: np.ndarray) -> None:
-        self.observations[:, 0] = observations
+    def start(self, observations: np.ndarray, info: dict) -> None:
+        self.observations[0] = observations
+        for index, text in info.get("failures", {}).items():
+            self.failures[int(index)] = f"the environment raised in {text}"
+            # It never began: what it answers to steps costs nothing.
+            self._active[int(index)] = False
 
     def add(
         self,
@@ -114,20 +124,20 @@ class _Recorder:
         truncated: np.ndarray,
     ) -> None:
         time = self._time
-        self.actions[:, time] = actions
-        self.log_probs[:, time] = log_probs.flatten().cpu().numpy()
-        self.next_observations[:, time] = observations
-        self.observations[:, time + 1] = observations
-        self.rewards[:, time] = rewards
-        self.valid[:, time] = self._active
-        self.terminated[:, time] = terminated & self._active
-        self.truncated[:, time] = truncated & self._active
+        self.actions[time] = actions
+        self.log_probs.append(log_probs)
+        self.observations[time + 1] = observations
+        self.rewards[time] = rewards
+        self.valid[time] = self._active
+        self.terminated[time] = terminated & self._active
+        self.truncated[time] = truncated & self._active
         self._active &= ~(terminated | truncated)
         self._time += 1
 
     def note_failures(self, info: dict) -> None:
         for index, text in info.get("failures", {}).items():
-            self.failures.setdefault(int(index), text)
+            place = f"at step {self._time} the environment raised in {text}"
+            self.failures.setdefault(int(index), place)
 
     def finish(self, device: torch.device) -> Collection:
         healthy, dropped = self._health()
@@ -143,31 +153,38 @@ class _Recorder:
         )
 
     def _transitions(self, kept: Tensor, device: torch.device) -> Transitions:
-        def tasks_first(array: np.ndarray) -> Tensor:
-            shape = (len(self._venv.tasks), self._venv.envs_per_task)
-            tensor = torch.from_numpy(array.reshape(*shape, *array.shape[1:]))
-            # A copy only where a task was dropped: the arrays are not used again.
-            return (tensor if len(kept) == shape[0] else tensor[kept]).to(device)
+        shape = (-1, len(self._venv.tasks), self._venv.envs_per_task)
 
-        valid = tasks_first(self.valid)
+        def tasks_first(steps: Tensor) -> Tensor:
+            tensor = steps.view(*shape, *steps.shape[2:]).movedim(0, 2)
+            # Indexing copies, too, so that only where all tasks are kept a copy is needed.
+            whole = len(kept) == shape[1]
+            return tensor.contiguous() if whole else tensor[kept.to(device)].contiguous()
+
+        def recorded(array: np.ndarray) -> Tensor:
+            return tasks_first(torch.from_numpy(array).to(device))
+
+        log_probs = torch.zeros(self.rewards.shape, device=device)
+        torch.stack([step.flatten() for step in self.log_probs], out=log_probs[: self._time])
+        valid = recorded(self.valid)
         return Transitions(
-            observations=tasks_first(self.observations[:, :-1]),
-            actions=tasks_first(self.actions),
-            rewards=tasks_first(self.rewards),
-            next_observations=tasks_first(self.next_observations),
-            terminated=tasks_first(self.terminated),
-            truncated=tasks_first(self.truncated),
+            observations=recorded(self.observations[:-1]),
+            actions=recorded(self.actions),
+            rewards=recorded(self.rewards),
+            next_observations=recorded(self.observations[1:]),
+            terminated=recorded(self.terminated),
+            truncated=recorded(self.truncated),
             valid=valid,
-            log_probs=tasks_first(self.log_probs),
+            log_probs=tasks_first(log_probs),
             generated=torch.zeros_like(valid),
         )
 
     def _health(self) -> tuple[np.ndarray, tuple[DroppedTask, ...]]:
         """Which tasks gave finite numbers throughout, and what was wrong with the others."""
-        bad_step = ~np.isfinite(self.rewards) | ~np.isfinite(self.next_observations).all(-1)
+        bad_step = ~np.isfinite(self.rewards) | ~np.isfinite(self.observations[1:]).all(-1)
         bad_step &= self.valid
-        bad_start = ~np.isfinite(self.observations[:, 0]).all(-1)
-        bad_env = np.asarray(bad_step.any(-1) | bad_start)
+        bad_start = ~np.isfinite(self.observations[0]).all(-1)
+        bad_env = np.asarray(bad_step.any(0) | bad_start)
         bad_env[list(self.failures)] = True
         per_task = bad_env.reshape(len(self._venv.tasks), self._venv.envs_per_task)
         dropped = tuple(
@@ -182,12 +199,10 @@ class _Recorder:
 
     def _describe(self, env: int) -> str:
         if env in self.failures:
-            return f"the environment raised {self.failures[env]}"
-        if not np.isfinite(self.observations[env, 0]).all():
-            return f"reset returned the observation {self.observations[env, 0]}"
-        finite = np.isfinite(self.rewards[env]) & np.isfinite(self.next_observations[env]).all(-1)
-        time = int(np.argmax(~finite & self.valid[env]))
-        return (
-            f"step {time} returned reward {self.rewards[env, time]} and observation "
-            f"{self.next_observations[env, time]}"
-        )
+            return self.failures[env]
+        rewards, reached = self.rewards[:, env], self.observations[1:, env]
+        if not np.isfinite(self.observations[0, env]).all():
+            return f"reset returned the observation {self.observations[0, env]}"
+        finite = np.isfinite(rewards) & np.isfinite(reached).all(-1)
+        time = int(np.argmax(~finite & self.valid[:, env]))
+        return f"step {time} returned reward {rewards[time]} and observation {reached[time]}"

@@ -14,6 +14,9 @@ from torch import Tensor
 Parameters = Mapping[str, Tensor]
 """Named tensors. With a leading task axis `[tasks, ...]` where a function says so."""
 
+Layers = tuple[tuple[Tensor, Tensor], ...]
+"""Weights `[tasks, in, out]` and biases `[tasks, 1, out]` by layer, of one perceptron per task."""
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "relu": torch.relu,
@@ -46,15 +49,26 @@ def task_batched_mlp(parameters: Parameters, inputs: Tensor, activation: str) ->
 
     `parameters` carry a leading task axis: `weight_i [tasks, in, out]`, `bias_i [tasks, out]`.
     """
-    nonlinearity = ACTIVATIONS[activation]
+    return through_layers(mlp_layers(parameters), inputs, activation)
+
+
+def mlp_layers(parameters: Parameters) -> Layers:
+    """Weights and biases `[tasks, 1, out]` of task-batched perceptrons, from input to output."""
     n_layers = sum(name.startswith("weight_") for name in parameters)
+    return tuple(
+        (parameters[f"weight_{layer}"], parameters[f"bias_{layer}"].unsqueeze(-2))
+        for layer in range(n_layers)
+    )
+
+
+def through_layers(layers: Layers, inputs: Tensor, activation: str) -> Tensor:
+    """Evaluate the layers that `mlp_layers` gave: saves finding them at every step of a rollout."""
+    nonlinearity = ACTIVATIONS[activation]
     hidden = inputs
-    for layer in range(n_layers):
-        bias = parameters[f"bias_{layer}"].unsqueeze(-2)
-        hidden = torch.baddbmm(bias, hidden, parameters[f"weight_{layer}"])
-        if layer < n_layers - 1:
-            hidden = nonlinearity(hidden)
-    return hidden
+    for weight, bias in layers[:-1]:
+        hidden = nonlinearity(torch.baddbmm(bias, hidden, weight))
+    weight, bias = layers[-1]
+    return torch.baddbmm(bias, hidden, weight)
 
 
 def expand_over_tasks(parameters: Parameters, n_tasks: int) -> dict[str, Tensor]:

@@ -2,16 +2,24 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import final
 
 import gymnasium
 import torch
 from torch import Tensor
 
-from metarl_gan.agents.networks import Parameters, initial_mlp, task_batched_mlp
+from metarl_gan.agents.networks import (
+    Parameters,
+    initial_mlp,
+    mlp_layers,
+    through_layers,
+)
 
 LOG_STD_RANGE = (-3.0, 1.0)
+
+Sampler = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
+"""From observations `[tasks, rows, obs]`: actions as sampled, and their log-probabilities."""
 
 
 class Policy(ABC):
@@ -47,10 +55,14 @@ class Policy(ABC):
         """Fresh parameters without a task axis; the policy they give is centred."""
 
     @abstractmethod
+    def sampler(self, parameters: Parameters) -> Sampler:
+        """`sample` with its parameters bound: what they alone decide is computed only once."""
+
     def sample(
         self, parameters: Parameters, observations: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Actions as sampled (unclipped) and their log-probabilities `[tasks, rows]`."""
+        return self.sampler(parameters)(observations, generator)
 
     @abstractmethod
     def mode(self, parameters: Parameters, observations: Tensor) -> Tensor:
@@ -65,11 +77,19 @@ class Policy(ABC):
         """Entropy in nats, `[tasks, rows]`."""
 
     def _network(self, parameters: Parameters, observations: Tensor) -> Tensor:
-        scale = self.observation_scale()
-        if scale is not None:
-            mean, std = scale
-            observations = (observations - mean.to(observations.dtype)) / std.to(observations.dtype)
-        return task_batched_mlp(parameters, observations, self.activation)
+        return self._bound_network(parameters)(observations)
+
+    def _bound_network(self, parameters: Parameters) -> Callable[[Tensor], Tensor]:
+        """The network as a function of observations alone."""
+        layers, activation, scale = (
+            mlp_layers(parameters),
+            self.activation,
+            self.observation_scale(),
+        )
+        if scale is None:
+            return lambda observations: through_layers(layers, observations, activation)
+        mean, std = (value.to(layers[0][0].dtype) for value in scale)
+        return lambda observations: through_layers(layers, (observations - mean) / std, activation)
 
 
 @final
@@ -106,13 +126,21 @@ class GaussianPolicy(Policy):
         )
         return parameters
 
-    def sample(
-        self, parameters: Parameters, observations: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        mean, log_std = self._moments(parameters, observations)
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
-        log_probs = (-0.5 * noise.square() - log_std).sum(-1) + self._log_constant
-        return self._to_space(mean + log_std.exp() * noise), log_probs
+    def sampler(self, parameters: Parameters) -> Sampler:
+        network = self._bound_network(parameters)
+        log_std = self.bounded_log_std(parameters["log_std"]).unsqueeze(-2)
+        std, at_mean = log_std.exp(), self._log_constant - log_std.sum(-1)
+        middle, half_range = self._middle.to(std.dtype), self._half_range.to(std.dtype)
+
+        def sample(observations: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+            mean = network(observations)
+            noise = torch.randn(
+                mean.shape, generator=generator, device=mean.device, dtype=mean.dtype
+            )
+            actions = torch.addcmul(middle, torch.addcmul(mean, noise, std), half_range)
+            return actions, torch.add(at_mean, noise.square().sum(-1), alpha=-0.5)
+
+        return sample
 
     def mode(self, parameters: Parameters, observations: Tensor) -> Tensor:
         return self._to_space(self._moments(parameters, observations)[0])
@@ -167,22 +195,26 @@ class CategoricalPolicy(Policy):
     def initial_parameters(self, generator: torch.Generator) -> dict[str, Tensor]:
         return initial_mlp((self.n_inputs, *self.hidden_sizes, self.n_actions), generator)
 
-    def sample(
-        self, parameters: Parameters, observations: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        log_softmax = self._network(parameters, observations).log_softmax(-1)
-        # Gumbel-max: one batched expression where multinomial takes two axes at most.
-        uniform = torch.rand(
-            log_softmax.shape,
-            generator=generator,
-            device=log_softmax.device,
-            dtype=log_softmax.dtype,
-        )
-        tiny = torch.finfo(uniform.dtype).tiny
-        exponential = (-torch.log(uniform.clamp(min=tiny))).clamp(min=tiny)
-        gumbel = -torch.log(exponential)
-        index = (log_softmax + gumbel).argmax(-1)
-        return index + self.start, log_softmax.gather(-1, index.unsqueeze(-1)).squeeze(-1)
+    def sampler(self, parameters: Parameters) -> Sampler:
+        network = self._bound_network(parameters)
+
+        def sample(observations: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+            log_softmax = network(observations).log_softmax(-1)
+            # Gumbel-max: one batched expression where multinomial takes two axes at most.
+            uniform = torch.rand(
+                log_softmax.shape,
+                generator=generator,
+                device=log_softmax.device,
+                dtype=log_softmax.dtype,
+            )
+            tiny = torch.finfo(uniform.dtype).tiny
+            exponential = (-torch.log(uniform.clamp(min=tiny))).clamp(min=tiny)
+            gumbel = -torch.log(exponential)
+            index = (log_softmax + gumbel).argmax(-1)
+            log_probs = log_softmax.gather(-1, index.unsqueeze(-1)).squeeze(-1)
+            return index + self.start, log_probs
+
+        return sample
 
     def mode(self, parameters: Parameters, observations: Tensor) -> Tensor:
         return self._network(parameters, observations).argmax(-1) + self.start
