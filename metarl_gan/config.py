@@ -62,7 +62,7 @@ class LearnerConfig:
     algorithm: Literal["maml", "fomaml", "reptile"] = "maml"
     inner_steps: int = 5
     """Policy-gradient steps per adaptation, each on fresh imagination."""
-    inner_lr: float = 0.1
+    inner_lr: float = 0.05
     learn_inner_lr: bool = True
     """Let the outer loop learn one inner step size per parameter tensor (Li et al. 2017)."""
     inner_clip: float = 10.0
@@ -191,9 +191,9 @@ class AugmentationConfig:
     """Held-out error (share of variance left unexplained) up to which the full share is used."""
     gate_zero_error: float = 0.5
     """Held-out error from which nothing generated is used."""
-    rollouts_per_task: int = 10
+    rollouts_per_task: int = 8
     """Imagined rollouts per task and inner step."""
-    rollout_steps: int = 0
+    rollout_steps: int = 50
     """Length of an imagined rollout; 0 is the family's horizon."""
     start: Literal["initial", "own_states"] = "initial"
     """Imagine from initial states, or branch from the real states of the task's own support."""

@@ -4,10 +4,15 @@ import torch
 from torch import Tensor, nn
 
 MIN_STD = 1e-3
+MEMORY_ROWS = 100_000
+"""Rows that the statistics remember: what early, wild policies saw must fade, because a scale
+that is too wide hides the differences between tasks."""
 
 
 class RunningNormaliser(nn.Module):
-    """Mean and variance of all vectors seen, merged batch by batch (Chan et al. 1979).
+    """Mean and variance of the vectors seen, merged batch by batch (Chan et al. 1979).
+
+    Exact over the first `MEMORY_ROWS` rows; from then on older rows fade exponentially.
 
     Statistics are buffers, so that they travel in the state dictionary.
     """
@@ -30,9 +35,10 @@ class RunningNormaliser(nn.Module):
             return
         mean = rows.mean(0)
         variance = rows.var(0, unbiased=False)
-        total = self.count + n
+        remembered = self.count.clamp(max=MEMORY_ROWS - min(n, MEMORY_ROWS))
+        total = remembered + n
         difference = mean - self.mean
-        old = self.count / total
+        old = remembered / total
         new = n / total
         merged = old * self.variance + new * variance + old * new * difference.square()
         self.variance.copy_(torch.where(self.count == 0, variance, merged))
