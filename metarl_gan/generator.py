@@ -40,13 +40,22 @@ class Generator(nn.Module):
         self, states: Tensor, actions: Tensor, encoding: Tensor, noise: Tensor
     ) -> Generated:
         """Normalised inputs with equal leading axes; `noise [..., noise_size]` is z ~ N(0, 1)."""
-        outputs = self.dynamics(torch.cat([states, actions, encoding, noise], dim=-1))
-        changes = outputs[..., : self.state_size]
+        changes, terminated_logits = self.step(
+            torch.cat([states, actions, encoding, noise], dim=-1)
+        )
         return Generated(
             changes=changes,
             rewards=self.rewards(states, actions, changes, encoding),
-            terminated_logits=outputs[..., self.state_size :],
+            terminated_logits=terminated_logits,
         )
+
+    def step(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Changes and logits of termination from rows of states, actions, encoding and noise.
+
+        For rollouts, which have these rows side by side already and need no reward to go on.
+        """
+        outputs = self.dynamics(inputs)
+        return outputs[..., : self.state_size], outputs[..., self.state_size :]
 
     def rewards(self, states: Tensor, actions: Tensor, changes: Tensor, encoding: Tensor) -> Tensor:
         """Normalised rewards of given transitions under an encoding: also relabels real ones."""

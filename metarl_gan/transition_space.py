@@ -42,6 +42,8 @@ class TransitionSpace(nn.Module):
     n_starts: Tensor
     action_low: Tensor
     action_high: Tensor
+    action_scale: Tensor
+    action_offset: Tensor
 
     def __init__(
         self, observation_space: gymnasium.Space, action_space: gymnasium.Space, *, residual: bool
@@ -63,6 +65,12 @@ class TransitionSpace(nn.Module):
             raise ValueError(f"action space {action_space} is neither Box nor Discrete")
         self.register_buffer("action_low", low.float(), persistent=False)
         self.register_buffer("action_high", high.float(), persistent=False)
+        # Unbounded actions stay as they are.
+        bounded = torch.isfinite(low) & torch.isfinite(high)
+        scale = torch.where(bounded, 2.0 / (high - low), torch.ones_like(low))
+        offset = torch.where(bounded, -(high + low) / (high - low), torch.zeros_like(low))
+        self.register_buffer("action_scale", scale.float(), persistent=False)
+        self.register_buffer("action_offset", offset.float(), persistent=False)
         self.register_buffer("starts", torch.zeros(MAX_STARTS, self.state_size))
         self.register_buffer("n_starts", torch.zeros((), dtype=torch.long))
         self.state = RunningNormaliser(self.state_size)
@@ -105,10 +113,8 @@ class TransitionSpace(nn.Module):
         if self.discrete_start is not None:
             index = actions - self.discrete_start
             return nn.functional.one_hot(index, self.action_size).to(self.action_low.dtype)
-        low, high = self.action_low, self.action_high
-        bounded = torch.isfinite(low) & torch.isfinite(high)
-        clipped = torch.clamp(actions, low, high)
-        return torch.where(bounded, 2.0 * (clipped - low) / (high - low) - 1.0, clipped)
+        clipped = torch.clamp(actions, self.action_low, self.action_high)
+        return torch.addcmul(self.action_offset, clipped, self.action_scale)
 
     def raw_change(self, states: Tensor, following: Tensor) -> Tensor:
         """The generator's target for the next state, in the units of the environment."""
