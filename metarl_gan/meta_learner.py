@@ -143,8 +143,8 @@ class MetaLearner:
         """Reptile: go part of the way to where the tasks ended, after a step on the query too."""
         rows = MixedRows(real=query)
         gradient = policy_gradient(self.policy, adapted.parameters, rows, self.config.inner_clip)
-        ends = inner_step(adapted.parameters, gradient, self._step_sizes())
         with torch.no_grad():
+            ends = inner_step(adapted.parameters, gradient, self._step_sizes())
             for name, value in self.parameters.items():
                 value.lerp_(ends[name].mean(0), self.config.reptile_step)
         loss = surrogate_loss(self.policy, ends, query, self.config.outer_clip).mean()

@@ -22,6 +22,7 @@ def adapted(action_space, *, hidden_sizes=(6, 5), activation="tanh", std=0.5):
         activation=activation,
         initial_std=std,
     )
+    policy.set_observation_scale(torch.tensor([1.0, -1, 0]), torch.tensor([0.5, 2, 3]))
     parameters = expand_over_tasks(policy.initial_parameters(stream()), 1)
     noise = stream(1)
     parameters = {
@@ -75,6 +76,7 @@ def test_later_changes_of_the_parameters_do_not_reach_it():
     frozen = AdaptedPolicy(policy, shared, OBSERVATIONS, BOX)
     before, _ = frozen.predict(rows(), deterministic=True)
     shared["bias_2"] += 1.0
+    policy.set_observation_scale(torch.ones(3), torch.ones(3))
     np.testing.assert_array_equal(frozen.predict(rows(), deterministic=True)[0], before)
 
 

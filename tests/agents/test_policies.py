@@ -168,3 +168,19 @@ def test_the_gradient_of_shared_parameters_is_the_sum_over_tasks():
 def test_other_spaces_are_refused_with_advice(observation_space, action_space, problem):
     with pytest.raises(ValueError, match=problem):
         make_policy(observation_space, action_space)
+
+
+@pytest.mark.parametrize("name", ["scaled", "discrete"])
+def test_observations_are_standardised_by_the_scale_that_was_set(name):
+    policy, plain = policy_of(name), policy_of(name)
+    assert policy.observation_scale() is None
+    mean, std = torch.tensor([1.0, -2, 3]), torch.tensor([0.5, 2, 4])
+    policy.set_observation_scale(mean, std)
+    parameters, rows = parameters_of(policy), observations()
+    actions, log_probs = plain.sample(parameters, rows, stream())
+    again, same = policy.sample(parameters, rows * std + mean, stream())
+    torch.testing.assert_close(again, actions)
+    torch.testing.assert_close(same, log_probs)
+    torch.testing.assert_close(
+        policy.log_probs(parameters, rows * std + mean, actions), log_probs, rtol=1e-4, atol=1e-5
+    )

@@ -101,7 +101,7 @@ class Target(gymnasium.Env):
     """One step, quadratic: the reward is `-(action - target)²`, whose optimum is `target`."""
 
     observation_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
-    action_space = spaces.Box(-2.0, 2.0, (1,), np.float32)
+    action_space = spaces.Box(-np.inf, np.inf, (1,), np.float32)
 
     def __init__(self, target):
         self.target = target
@@ -115,7 +115,7 @@ class Target(gymnasium.Env):
 
 
 BANDITS = ParametricFamily(Bandit, {"better": Uniform(-1.0, 1.0)}, horizon=1, name="bandit")
-TARGETS = ParametricFamily(Target, {"target": Uniform(-1.0, 1.0)}, horizon=1, name="target")
+TARGETS = ParametricFamily(Target, {"target": Uniform(-5.0, 5.0)}, horizon=1, name="target")
 
 
 class Countdown(gymnasium.Env):
