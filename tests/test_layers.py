@@ -25,6 +25,7 @@ MAY_NAME_FAMILIES = {
     "metarl_gan.config",  # the default of --family
     "metarl_gan.presets",  # settings that were tuned for a family
     "metarl_gan.demo",  # what the demo plays
+    "metarl_gan.bench",  # what the targets are about
 }
 NOT_FOR_ENVS = {"stable_baselines3"}  # envs/ does not know of learning
 IMPORT_NAMES = {"pyyaml": "yaml", "stable-baselines3": "stable_baselines3"}

@@ -1,0 +1,117 @@
+"""`metarl-gan bench`: the speeds that matter, each beside what it has to be compared with."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import gymnasium
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from metarl_gan.bench_cases import Findings, measure_collection, measure_imagination
+from metarl_gan.bench_timing import Spread, machine
+from metarl_gan.envs import make_family
+from metarl_gan.envs.family import TaskFamily
+from metarl_gan.report_files import write_json
+from metarl_gan.tables import make_console
+from metarl_gan.usage import UsageError
+
+REFERENCE_FAMILY, SIMPLE_FAMILY = "half-cheetah-velocity", "point-goal"
+REFERENCE_ENVIRONMENT = "HalfCheetah-v5"
+
+Benchmark = Callable[[str | None, float], list[Findings]]
+
+
+def run(
+    name: str = "all", *, family: str | None = None, seconds: float = 20.0, out: Path | None = None
+) -> dict[str, Path]:
+    """Run a benchmark, print its tables, write `bench-<name>.json`.
+
+    Args:
+        name: `collection`, `imagination`, or `all`.
+        family: the task family to measure on; those of the project's targets if not given.
+        seconds: for how long to go on with each table; five rounds are made in any case.
+        out: folder of the JSON files; `runs/bench` if not given.
+
+    Returns:
+        The files written, by the benchmark's name.
+
+    Raises:
+        UsageError: for a name that is no benchmark.
+    """
+    if name != "all" and name not in BENCHMARKS:
+        near = difflib.get_close_matches(name, BENCHMARKS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(BENCHMARKS)}, all"
+        raise UsageError(f"unknown benchmark {name!r}; {hint}")
+    console, files = make_console(), {}
+    for chosen in BENCHMARKS if name == "all" else (name,):
+        found = BENCHMARKS[chosen](family, seconds)
+        for findings in found:
+            console.print(findings_table(findings))
+        content = {
+            "kind": f"bench-{chosen}",
+            "command": _command(chosen, family),
+            "machine": machine(),
+            "findings": [findings.as_json() for findings in found],
+        }
+        path = (out or Path("runs/bench")) / f"bench-{chosen}.json"
+        files[chosen] = write_json(path, content)
+        console.print(f"JSON {path}", highlight=False)
+    return files
+
+
+def collection(family: str | None, seconds: float) -> list[Findings]:
+    """Real steps: the collector, as the trainer uses it, against stepping alone."""
+    names = (family,) if family else (REFERENCE_FAMILY, SIMPLE_FAMILY)
+    return [measure_collection(make_family(name), seconds=seconds) for name in names]
+
+
+def imagination(family: str | None, seconds: float) -> list[Findings]:
+    """Imagined transitions against real steps of the same spaces."""
+    chosen = make_family(family or REFERENCE_FAMILY)
+    single = _single_environment(chosen)
+    found = measure_imagination(chosen, single, seconds=seconds)
+    single.close()
+    return [found]
+
+
+BENCHMARKS: Mapping[str, Benchmark] = {"collection": collection, "imagination": imagination}
+
+
+def findings_table(findings: Findings) -> Table:
+    """Timings per transition, then ratios: median [minimum, maximum] over rounds."""
+    rounds = len(findings.timings[0].wall_seconds)
+    table = Table(
+        title=escape(f"{findings.title}: median [min, max] of {rounds} rounds"),
+        caption=f"Target: ratio {findings.target}.",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        caption_justify="left",
+        title_style="bold",
+    )
+    table.add_column("")
+    for column in ("transitions/s", "µs by the clock", "µs of processor time"):
+        table.add_column(column, justify="right")
+    for timing in findings.timings:
+        spreads = (timing.wall_microseconds, timing.cpu_microseconds)
+        table.add_row(timing.name, f"{timing.per_second:,.0f}", *map(_show, spreads))
+    table.add_section()
+    for ratio in findings.ratios:
+        table.add_row(ratio.name, "", *(f"× {_show(spread)}" for spread in (ratio.wall, ratio.cpu)))
+    return table
+
+
+def _single_environment(family: TaskFamily) -> gymnasium.Env:
+    """Gymnasium's own environment where the family has its physics, else that of a task."""
+    if family.name == REFERENCE_FAMILY:
+        return gymnasium.make(REFERENCE_ENVIRONMENT)
+    return family.make(family.sample(1, split="train", seed=0)[0])
+
+
+def _show(spread: Spread) -> str:
+    return f"{spread.median:,.2f} [{spread.min:,.2f}, {spread.max:,.2f}]"
+
+
+def _command(name: str, family: str | None) -> str:
+    return f"metarl-gan bench {name}" + (f" --family {family}" if family else "")
