@@ -59,10 +59,12 @@ class Replay:
         if bool(batch.generated.any()):
             raise ValueError("replay holds real transitions only; this batch has generated rows")
         self._allocate(batch)
-        slots, places = self._places(task_ids, batch.rewards.shape[1])
+        slots, places, sources = self._places(task_ids, batch.rewards.shape[1])
         for name, storage in self._storage.items():
-            storage[slots, places] = getattr(batch, name).to(storage.device)
-        self.lengths[slots, places] = batch.valid.sum(-1).to(self.device)
+            episodes = getattr(batch, name).flatten(0, 1).to(self.device)
+            storage[slots, places] = episodes[sources]
+        lengths = batch.valid.sum(-1).flatten().to(self.device)
+        self.lengths[slots, places] = lengths[sources]
 
     def sample(
         self, n_tasks: int, n_context: int, n_targets: int, generator: torch.Generator
@@ -137,17 +139,24 @@ class Replay:
             shape = (self.capacity_tasks, self.episodes_per_task, *value.shape[2:])
             self._storage[name] = torch.zeros(shape, dtype=value.dtype, device=self.device)
 
-    def _places(self, task_ids: Sequence[str], n_episodes: int) -> tuple[Tensor, Tensor]:
-        """Slots and episode places `[tasks, envs]` for a batch."""
-        slots, places = [], []
-        for task_id in task_ids:
+    def _places(self, task_ids: Sequence[str], n_episodes: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Slots and episode places to write, and which episode of the batch goes there.
+
+        Each place comes once. A task that is in a batch twice, or brings more episodes than are
+        kept, would else write a place twice, in an order that nobody promises.
+        """
+        written: dict[tuple[int, int], int] = {}
+        for task, task_id in enumerate(task_ids):
             slot = self._slot(task_id)
-            start = self._written[slot]
-            self._written[slot] += n_episodes
-            slots.append([slot] * n_episodes)
-            places.append([(start + i) % self.episodes_per_task for i in range(n_episodes)])
-        as_index = {"dtype": torch.long, "device": self.device}
-        return torch.tensor(slots, **as_index), torch.tensor(places, **as_index)
+            if self._written[slot] == 0:
+                # What a task evicted within this very batch was to write is void.
+                written = {at: source for at, source in written.items() if at[0] != slot}
+            for episode in range(n_episodes):
+                place = self._written[slot] % self.episodes_per_task
+                self._written[slot] += 1
+                written[slot, place] = task * n_episodes + episode
+        slots, places = torch.tensor(list(written), device=self.device).unbind(-1)
+        return slots, places, torch.tensor(list(written.values()), device=self.device)
 
     def _slot(self, task_id: str) -> int:
         if task_id in self._slot_of:

@@ -1,0 +1,103 @@
+"""Small GANs, and real transitions of point-goal to train them on."""
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+
+from metarl_gan.agents.collector import collect
+from metarl_gan.agents.networks import expand_over_tasks
+from metarl_gan.agents.policies import make_policy
+from metarl_gan.config import (
+    AdversarialConfig,
+    Config,
+    DiscriminatorConfig,
+    EncoderConfig,
+    GeneratorConfig,
+)
+from metarl_gan.envs import make_family
+from metarl_gan.envs.transitions import Transitions
+from metarl_gan.gan import ConditionalGAN
+from metarl_gan.generator_learner import AdversarialLearner
+from metarl_gan.streams import Streams
+from tests.agents.toys import stream
+
+OBSERVATIONS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+BOX = spaces.Box(np.float32([-2, 0]), np.float32([2, 4]), dtype=np.float32)
+CHOICE = spaces.Discrete(4, start=2)
+
+
+def small_config(*, generator=None, discriminator=None, adversarial=None, encoder=None, **rest):
+    """A config with small networks, with some fields of each part replaced."""
+    widths = {"hidden_sizes": (16,)}
+    parts = {
+        "encoder": EncoderConfig(
+            **{"encoding_size": 3, "min_context": 3, **widths, **(encoder or {})}
+        ),
+        "generator": GeneratorConfig(**{**widths, **(generator or {})}),
+        "discriminator": DiscriminatorConfig(**{**widths, **(discriminator or {})}),
+        "adversarial": AdversarialConfig(
+            **{
+                "tasks_per_update": 8,
+                "targets_per_task": 4,
+                "max_context": 10,
+                "initial_updates": 3,
+                "updates_per_iteration": 2,
+                **(adversarial or {}),
+            }
+        ),
+    }
+    return Config(**parts, **rest)
+
+
+def small_gan(config=None, *, observation_space=OBSERVATIONS, action_space=BOX, seed=0):
+    torch.manual_seed(seed)
+    return ConditionalGAN(observation_space, action_space, config or small_config())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Episodes:
+    """Two batches `[tasks, 2, 100]` of the same point-goal tasks, by different policies.
+
+    In each episode the policy drifts its own way, so that an episode sees little of the plane.
+    """
+
+    task_ids: list[str]
+    batches: tuple[Transitions, Transitions]
+
+
+@cache
+def point_goal(n_tasks, split="train"):
+    family = make_family("point-goal")
+    tasks = family.sample(n_tasks, split=split, seed=3)
+    policy = make_policy(family.observation_space, family.action_space, hidden_sizes=())
+    rng, batches = stream(5), []
+    for number in range(4):
+        parameters = expand_over_tasks(policy.initial_parameters(stream()), n_tasks)
+        parameters["bias_0"] = 0.15 * torch.randn(n_tasks, 2, generator=rng)
+        venv = family.make_vec(tasks)
+        batches.append(collect(venv, policy, parameters, rng, seed=number).batch)
+    pairs = tuple(Transitions.cat(batches[i : i + 2], dim="envs") for i in (0, 2))
+    return Episodes(task_ids=[task.id for task in tasks], batches=pairs)
+
+
+def trained_gan(episodes, *, updates, seed=0, **changes):
+    """A GAN of moderate size, trained on the episodes; `changes` of its config by part."""
+    config = Config(
+        encoder=EncoderConfig(hidden_sizes=(64, 64), encoding_size=4),
+        generator=GeneratorConfig(hidden_sizes=(64, 64), noise_size=0),
+        adversarial=AdversarialConfig(
+            initial_updates=updates, adversarial_weight=0.0, tasks_per_update=64, ema_decay=0.98
+        ),
+    )
+    for part, fields in changes.items():
+        config = replace(config, **{part: replace(getattr(config, part), **fields)})
+    family = make_family("point-goal")
+    torch.manual_seed(seed)
+    gan = ConditionalGAN(family.observation_space, family.action_space, config)
+    learner = AdversarialLearner(gan, config, Streams(seed))
+    learner.learn(episodes.task_ids, episodes.batches)
+    return gan
