@@ -52,11 +52,14 @@ class AdversarialTrainer:
         counterfactual = choices.random() < config.counterfactual_share
         context, targets = self._context_and_targets(drawn, counterfactual, stream)
         encoding = over_rows(self.gan.encoder(context), targets.valid.shape[-1])
-        noise = self._noise(targets, stream)
+        # The discriminator learns first, from the very rows that the generator then learns from.
+        generated = self.gan.generator(
+            targets.states, targets.actions, encoding, self._noise(targets, stream)
+        )
         losses = {}
         if config.adversarial_weight > 0 and self.gan_updates % config.discriminator_every == 0:
-            losses |= self._update_discriminator(targets, encoding.detach(), noise)
-        return losses | self._update_generator(targets, encoding, noise)
+            losses |= self._update_discriminator(targets, generated.detach(), encoding.detach())
+        return losses | self._update_generator(targets, generated, encoding)
 
     def _context_and_targets(
         self, drawn: ContextAndTargets, counterfactual: bool, stream: torch.Generator
@@ -89,10 +92,8 @@ class AdversarialTrainer:
         )
 
     def _update_discriminator(
-        self, targets: Rows, encoding: Tensor, noise: Tensor
+        self, targets: Rows, generated: Generated, encoding: Tensor
     ) -> dict[str, Tensor]:
-        with torch.no_grad():
-            generated = self.gan.generator(targets.states, targets.actions, encoding, noise)
         real_logits = self.gan.discriminator(
             targets.states,
             targets.actions,
@@ -109,10 +110,9 @@ class AdversarialTrainer:
         return {"discriminator_loss": loss.detach() * self.config.discriminator_every}
 
     def _update_generator(
-        self, targets: Rows, encoding: Tensor, noise: Tensor
+        self, targets: Rows, generated: Generated, encoding: Tensor
     ) -> dict[str, Tensor]:
         config = self.config
-        generated = self.gan.generator(targets.states, targets.actions, encoding, noise)
         rewards = self.gan.generator.rewards(
             targets.states, targets.actions, targets.changes, encoding
         )

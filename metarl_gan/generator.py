@@ -18,6 +18,10 @@ class Generated:
     rewards: Tensor
     terminated_logits: Tensor
 
+    def detach(self) -> "Generated":
+        """The same values, through which no gradient flows."""
+        return Generated(**{name: value.detach() for name, value in vars(self).items()})
+
 
 class Generator(nn.Module):
     """G(s, a, encoding, z) -> next state, reward, terminated.
