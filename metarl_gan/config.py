@@ -73,7 +73,7 @@ class LearnerConfig:
     outer_clip: float = 0.2
     """Clip of the importance ratio in the outer loop."""
     max_grad_norm: float = 1.0
-    discount: float = 0.99
+    discount: float = 0.97
     gae_lambda: float = 0.95
     entropy_bonus: float = 0.0
     reptile_step: float = 0.5
@@ -139,7 +139,7 @@ class DiscriminatorConfig:
 class AdversarialConfig:
     """How generator, discriminator and context encoder are trained."""
 
-    updates_per_iteration: int = 40
+    updates_per_iteration: int = 80
     initial_updates: int = 400
     """Updates in the first iteration, so that its successors can imagine."""
     tasks_per_update: int = 32
@@ -166,8 +166,10 @@ class AdversarialConfig:
         for name in names:
             value = getattr(self, name)
             _require(value >= 0, f"adversarial.{name}", value, "0 or more")
-        names = ("tasks_per_update", "targets_per_task", "max_context", "discriminator_every")
-        for name in names:
+        tasks = self.tasks_per_update
+        # The encoder standardises over a batch of tasks.
+        _require(tasks >= 2, "adversarial.tasks_per_update", tasks, "at least 2")
+        for name in ("targets_per_task", "max_context", "discriminator_every"):
             value = getattr(self, name)
             _require(value >= 1, f"adversarial.{name}", value, "at least 1")
         _require(self.learning_rate > 0, "adversarial.learning_rate", self.learning_rate, "> 0")
@@ -187,9 +189,9 @@ class AugmentationConfig:
     """`gated` decides per task by held-out fidelity; `none` builds no generator at all."""
     share: float = 0.9
     """Share of generated data: as is when fixed, at most when gated."""
-    gate_full_error: float = 0.1
+    gate_full_error: float = 0.02
     """Held-out error (share of variance left unexplained) up to which the full share is used."""
-    gate_zero_error: float = 0.5
+    gate_zero_error: float = 0.2
     """Held-out error from which nothing generated is used."""
     rollouts_per_task: int = 8
     """Imagined rollouts per task and inner step."""

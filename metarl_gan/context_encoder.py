@@ -20,6 +20,9 @@ class ContextEncoder(nn.Module):
         width = config.hidden_sizes[-1] if config.hidden_sizes else 64
         n_inputs = 2 * space.state_size + space.action_size + 2
         self.embed = perceptron(n_inputs, config.hidden_sizes, width)
+        # What all tasks share makes up most of a mean over transitions; standardised over a
+        # batch of tasks, the differences that the encoding is to tell are not drowned in it.
+        self.standardise = nn.BatchNorm1d(width, affine=False, momentum=0.02)
         self.head = perceptron(width, (width,), config.encoding_size)
 
     def forward(self, context: Rows) -> Tensor:
@@ -30,4 +33,4 @@ class ContextEncoder(nn.Module):
         )
         weight = context.valid.to(inputs.dtype).unsqueeze(-1)
         pooled = (self.embed(inputs) * weight).sum(-2) / weight.sum(-2).clamp(min=1.0)
-        return torch.tanh(self.head(pooled))
+        return torch.tanh(self.head(self.standardise(pooled)))

@@ -70,6 +70,8 @@ class ConditionalGAN(nn.Module):
         average = get_ema_multi_avg_fn(config.adversarial.ema_decay)
         self.averaged_encoder = AveragedModel(self.encoder, multi_avg_fn=average)
         self.averaged_generator = AveragedModel(self.generator, multi_avg_fn=average)
+        # Inference must not depend on which tasks happen to be in the batch.
+        self.averaged_encoder.eval()
 
     @property
     def imagining(self) -> Generator:
