@@ -1,0 +1,191 @@
+import pytest
+import torch
+
+from metarl_gan.gan import HeldOutErrors
+from metarl_gan.layers import perceptron
+from metarl_gan.transition_space import Rows
+from tests.agents.toys import random_episodes, stream
+from tests.metarl_gan.toys import point_goal, small_config, small_gan, well_trained_gan
+
+FIELDS = ("next_state", "reward", "terminated")
+
+
+def flat_rows(gan, batch):
+    return Rows(
+        **{name: value.flatten(1, 2) for name, value in vars(gan.space.rows(batch)).items()}
+    )
+
+
+def prepared(batch, **changes):
+    gan = small_gan(small_config(**changes))
+    gan.space.update(batch)
+    gan.average()
+    return gan
+
+
+def test_an_encoding_does_not_depend_on_the_order_of_its_context():
+    batch = random_episodes((3, 2, 8))
+    gan = prepared(batch)
+    rows = flat_rows(gan, batch)
+    order = torch.randperm(16, generator=stream())
+    shuffled = Rows(**{name: value[:, order] for name, value in vars(rows).items()})
+    expected = gan.encoder(rows)
+    torch.testing.assert_close(gan.encoder(shuffled), expected, rtol=1e-5, atol=1e-6)
+    assert expected.shape == (3, 3)
+    assert expected.abs().max() < 1
+
+
+def test_an_encoding_sees_valid_rows_only_and_every_field_of_them():
+    batch = random_episodes((3, 2, 8))
+    gan = prepared(batch)
+    rows = flat_rows(gan, batch)
+    expected = gan.encoder(rows)
+    invalid = ~rows.valid.unsqueeze(-1)
+    fields = ("states", "actions", "changes", "rewards", "terminated")
+    spoilt = {name: getattr(rows, name).masked_fill(invalid, 50.0) for name in fields}
+    torch.testing.assert_close(gan.encoder(Rows(**spoilt, valid=rows.valid)), expected)
+    for name in fields:
+        changed = Rows(**{**vars(rows), name: getattr(rows, name) + 1.0})
+        assert (gan.encoder(changed) - expected).abs().max() > 1e-4, name
+
+
+@pytest.mark.parametrize("n_valid", [0, 5, 6])
+def test_of_too_few_rows_nothing_is_said(n_valid):
+    # min_context is 3: half of six rows is the least to infer from.
+    batch = random_episodes((2, 2, 8))
+    valid = torch.zeros_like(batch.valid)
+    valid[0, 1, :n_valid] = True
+    valid[1] = True
+    context = prepared(batch).infer(type(batch)(**{**vars(batch), "valid": valid}), stream())
+    for name in FIELDS:
+        error = getattr(context.errors, name)
+        assert error.isinf().tolist() == [n_valid < 6, False]
+    assert torch.isfinite(context.encoding).all()
+
+
+def test_inference_is_repeatable_and_of_each_task_alone():
+    batch = random_episodes((3, 2, 8))
+    gan = prepared(batch)
+    first, second = (gan.infer(batch, stream(1)) for _ in range(2))
+    assert torch.equal(first.encoding, second.encoding)
+    assert torch.equal(first.errors.reward, second.errors.reward)
+    for task in range(3):
+        # All rows of a task enter its encoding, in whatever order.
+        alone = gan.infer(batch.select(task), stream(2))
+        torch.testing.assert_close(alone.encoding[0], first.encoding[task], rtol=1e-3, atol=1e-3)
+
+
+def test_errors_are_on_rows_that_the_encoding_has_not_seen():
+    batch = random_episodes((1, 2, 8))
+    gan = prepared(batch)
+    seen = {}
+    encode, errors = gan.encode, gan.errors
+    gan.encode = lambda rows: seen.setdefault(len(seen), rows) and encode(rows)
+    gan.errors = lambda rows, *rest: seen.setdefault("tested", rows) and errors(rows, *rest)
+    gan.infer(batch, stream())
+
+    def rewards(rows):
+        return set(rows.rewards[rows.valid].flatten().tolist())
+
+    tested = rewards(seen["tested"])
+    inferred = [rewards(rows) for key, rows in seen.items() if key != "tested"]
+    assert sorted(len(part) for part in inferred) == [6, 12]
+    half = min(inferred, key=len)
+    assert len(tested) == 6
+    assert not tested & half
+    assert tested | half == max(inferred, key=len)
+
+
+def test_errors_by_hand():
+    """A generator that says 0 for all: errors are the mean squares of the rows."""
+    batch = random_episodes((2, 2, 8))
+    gan = prepared(batch, generator={"hidden_sizes": ()})
+    with torch.no_grad():
+        for parameter in gan.imagining.parameters():
+            parameter.zero_()
+    rows = flat_rows(gan, batch)
+    errors = gan.errors(rows, torch.zeros(2, 3), stream())
+    for task in range(2):
+        valid = rows.valid[task]
+        assert errors.reward[task] == pytest.approx(
+            rows.rewards[task, valid].square().mean().item(), rel=1e-5
+        )
+        assert errors.next_state[task] == pytest.approx(
+            rows.changes[task, valid].square().mean().item(), rel=1e-5
+        )
+        # The probability is one half throughout; one of twelve rows ends: variance 11 / 144.
+        assert errors.terminated[task] == pytest.approx(0.25 / (11 / 144), rel=1e-5)
+
+
+def test_the_worst_error_counts():
+    errors = HeldOutErrors(
+        next_state=torch.tensor([0.1, 0.5, 0.1, torch.nan]),
+        reward=torch.tensor([0.3, 0.2, 0.1, 0.0]),
+        terminated=torch.tensor([0.2, 0.1, torch.inf, 0.0]),
+    )
+    assert errors.worst.tolist() == pytest.approx([0.3, 0.5, torch.inf, torch.nan], nan_ok=True)
+    hidden = errors.infinite_where(torch.tensor([True, False, False, False]))
+    assert hidden.worst[0].isinf()
+    assert hidden.worst[1] == 0.5
+
+
+def test_inversion_fits_the_rows_and_leaves_the_weights_alone():
+    gan, test = well_trained_gan(), point_goal(40, "test")
+    rows = flat_rows(gan, test.batches[0].take_envs(slice(0, 1)))
+    with torch.no_grad():
+        plain = gan.averaged_encoder(rows)
+    weights = {name: value.clone() for name, value in gan.state_dict().items()}
+    refined = gan.encode(rows)
+    before, after = (gan.errors(rows, e, stream()).reward for e in (plain, refined))
+    assert after.mean() < 0.8 * before.mean()
+    assert (after <= before + 0.02).all()
+    assert refined.abs().max() <= 1.0
+    assert not refined.requires_grad
+    for name, value in gan.state_dict().items():
+        assert torch.equal(value, weights[name]), name
+    assert all(parameter.grad is None for parameter in gan.imagining.parameters())
+
+
+def test_without_inversion_the_encoding_is_the_encoders():
+    batch = random_episodes((2, 2, 8))
+    gan = prepared(batch, generator={"adaptation": "none"})
+    rows = flat_rows(gan, batch)
+    assert torch.equal(gan.encode(rows), gan.averaged_encoder(rows))
+
+
+def test_the_average_starts_at_the_weights_and_follows_them_slowly():
+    gan = small_gan(small_config(adversarial={"ema_decay": 0.75}))
+    assert not gan.trained
+    gan.average()
+    assert gan.trained
+    weight, average = gan.generator.dynamics[0].weight, gan.imagining.dynamics[0].weight
+    assert torch.equal(weight, average)
+    start = weight.detach().clone()
+    with torch.no_grad():
+        weight += 1.0
+    gan.average()
+    torch.testing.assert_close(average.detach(), start + 0.25)
+
+
+def test_rewards_are_judged_at_the_real_change_of_state():
+    batch = random_episodes((2, 2, 8))
+    gan = prepared(batch)
+    rows = flat_rows(gan, batch)
+    encoding = torch.zeros(2, 16, 3)
+    noise = torch.zeros(2, 16, gan.settings.noise_size)
+    found = gan.generator.on_rows(rows, encoding, noise)
+    own = gan.generator(rows.states, rows.actions, encoding, noise)
+    assert torch.equal(found.changes, own.changes)
+    assert (found.rewards - own.rewards).abs().max() > 1e-3
+    expected = gan.generator.rewards(rows.states, rows.actions, rows.changes, encoding)
+    assert torch.equal(found.rewards, expected)
+
+
+def test_spectral_norm_bounds_every_layer_by_one():
+    torch.manual_seed(0)
+    network = perceptron(4, (8, 8), 1, spectral=True)
+    rows = torch.randn(64, 4, generator=stream())
+    for _ in range(30):
+        network(rows)
+    norms = [float(torch.linalg.matrix_norm(layer.weight.detach(), 2)) for layer in network[::2]]
+    assert norms == pytest.approx([1.0] * 3, abs=0.02)
