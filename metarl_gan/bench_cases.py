@@ -31,7 +31,7 @@ class Findings:
     title: str
     timings: Sequence[Timing]
     ratios: Sequence[Ratio]
-    target: str
+    target: str | None = None
 
     def as_json(self) -> dict[str, object]:
         """Plain data."""
