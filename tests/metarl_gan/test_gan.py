@@ -29,8 +29,8 @@ def test_an_encoding_does_not_depend_on_the_order_of_its_context():
     rows = flat_rows(gan, batch)
     order = torch.randperm(16, generator=stream())
     shuffled = Rows(**{name: value[:, order] for name, value in vars(rows).items()})
-    expected = gan.encoder(rows)
-    torch.testing.assert_close(gan.encoder(shuffled), expected, rtol=1e-5, atol=1e-6)
+    expected = gan.averaged_encoder(rows)
+    torch.testing.assert_close(gan.averaged_encoder(shuffled), expected, rtol=1e-5, atol=1e-6)
     assert expected.shape == (3, 3)
     assert expected.abs().max() < 1
 
@@ -39,14 +39,14 @@ def test_an_encoding_sees_valid_rows_only_and_every_field_of_them():
     batch = random_episodes((3, 2, 8))
     gan = prepared(batch)
     rows = flat_rows(gan, batch)
-    expected = gan.encoder(rows)
+    expected = gan.averaged_encoder(rows)
     invalid = ~rows.valid.unsqueeze(-1)
     fields = ("states", "actions", "changes", "rewards", "terminated")
     spoilt = {name: getattr(rows, name).masked_fill(invalid, 50.0) for name in fields}
-    torch.testing.assert_close(gan.encoder(Rows(**spoilt, valid=rows.valid)), expected)
+    torch.testing.assert_close(gan.averaged_encoder(Rows(**spoilt, valid=rows.valid)), expected)
     for name in fields:
         changed = Rows(**{**vars(rows), name: getattr(rows, name) + 1.0})
-        assert (gan.encoder(changed) - expected).abs().max() > 1e-4, name
+        assert (gan.averaged_encoder(changed) - expected).abs().max() > 1e-4, name
 
 
 @pytest.mark.parametrize("n_valid", [0, 5, 6])

@@ -39,9 +39,9 @@ class Ramp(gymnasium.Env):
 RAMPS = ParametricFamily(Ramp, {"bonus": Uniform(-1.0, 1.0)}, horizon=N_STEPS, name="ramp")
 
 
-def ramp_policy(n_tasks=len(BONUSES)):
+def ramp_policy():
     policy = make_policy(RAMPS.observation_space, RAMPS.action_space, hidden_sizes=(8,))
-    parameters = expand_over_tasks(policy.initial_parameters(stream()), n_tasks)
+    parameters = expand_over_tasks(policy.initial_parameters(stream()), len(BONUSES))
     # One task's policy keeps clear of the end, the others' go there sooner or later.
     parameters["bias_1"] = torch.tensor([[-0.2], [0.1], [0.4]])
     return policy, parameters
