@@ -12,7 +12,7 @@ from tests.agents.toys import stream
 OBSERVATIONS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
 ACTIONS = {
     "symmetric": spaces.Box(-1.0, 1.0, (2,), np.float32),
-    "scaled": spaces.Box(np.float32([-2, 10]), np.float32([2, 16]), dtype=np.float32),
+    "scaled": spaces.Box(np.array([-2, 10], np.float32), np.array([2, 16], np.float32)),
     "unbounded": spaces.Box(-np.inf, np.inf, (2,), np.float32),
     "discrete": spaces.Discrete(4),
     "from-five": spaces.Discrete(4, start=5),

@@ -36,7 +36,7 @@ def batches(action_space=BOX, seed=0):
     found = [random_episodes((3, 2, 8), seed=seed + i) for i in range(2)]
     if action_space is CHOICE:
         found = [random_episodes((3, 2, 8), n_choices=4, seed=seed + i) for i in range(2)]
-        found = [type(b)(**{**vars(b), "actions": b.actions + CHOICE.start}) for b in found]
+        found = [type(b)(**{**vars(b), "actions": b.actions + int(CHOICE.start)}) for b in found]
     return found
 
 

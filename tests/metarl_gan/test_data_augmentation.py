@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from tests.agents.toys import random_episodes, stream
 from tests.metarl_gan.toys import (
     BOX,
     OBSERVATIONS,
+    linears,
     point_goal,
     small_config,
     small_gan,
@@ -65,9 +67,8 @@ def a_policy():
 
 
 def augmentation(gan, policy, **settings):
-    return GeneratedAugmentation(
-        gan, policy, AugmentationConfig(**{"mode": "fixed", **settings}), LEARNER, 6
-    )
+    config = replace(AugmentationConfig(mode="fixed"), **settings)
+    return GeneratedAugmentation(gan, policy, config, LEARNER, 6)
 
 
 def averaged_gan(batch, **changes):
@@ -118,25 +119,28 @@ def test_each_inner_step_imagines_afresh_under_the_policy_it_has():
     mixture = augmentation(averaged_gan(batch), policy, **settings).mix(batch, stream())
     parameters = parameters_of(policy)
     elsewhere = {**parameters, "bias_1": parameters["bias_1"] + 1.0}
-    first, second, third = (mixture.data.draw(p) for p in (parameters, parameters, elsewhere))
-    for drawn in (first, second, third):
+    imagined = []
+    for acting in (parameters, parameters, elsewhere):
+        drawn = mixture.data.draw(acting)
         assert same(drawn.real, policy_rows(batch, LEARNER))
         assert drawn.share is not None
         assert drawn.share.tolist() == pytest.approx([0.6, 0.6])
         assert drawn.generated is not None
         assert drawn.generated.advantages.shape == (2, 20)
-    assert not torch.equal(first.generated.actions, second.generated.actions)
-    # Actions are a standard deviation of half a half range around the middle, half ranges are 2.
-    assert (third.generated.actions - first.generated.actions).mean() == pytest.approx(2.0, abs=0.5)
-    log_probs = policy.log_probs(elsewhere, third.generated.observations, third.generated.actions)
-    torch.testing.assert_close(log_probs, third.generated.log_probs, rtol=1e-4, atol=1e-4)
+        imagined.append(drawn.generated)
+    first, second, third = imagined
+    assert not torch.equal(first.actions, second.actions)
+    # The other policy acts one half range further up, and half ranges are 2.
+    assert (third.actions - first.actions).mean() == pytest.approx(2.0, abs=0.5)
+    log_probs = policy.log_probs(elsewhere, third.observations, third.actions)
+    torch.testing.assert_close(log_probs, third.log_probs, rtol=1e-4, atol=1e-4)
 
 
 def test_rollouts_last_a_horizon_unless_said_otherwise():
     batch, policy = random_episodes((2, 2, 8)), a_policy()
     gan = averaged_gan(batch)
     with torch.no_grad():
-        gan.imagining.dynamics[-1].bias[-1] = -50.0
+        linears(gan.imagining.dynamics)[-1].bias[-1] = -50.0
     for rollout_steps, expected in ((0, 6), (3, 3)):
         found = augmentation(gan, policy, rollouts_per_task=5, rollout_steps=rollout_steps)
         drawn = found.mix(batch, stream()).data.draw(parameters_of(policy)).generated
@@ -204,13 +208,14 @@ def test_a_good_generator_passes_the_gate():
 @pytest.mark.parametrize("spoil", ["negated rewards", "random weights", "not a number"])
 def test_a_bad_generator_does_not(spoil):
     gan = copy.deepcopy(well_trained_gan())
+    reward = linears(gan.imagining.reward)[-1]
     with torch.no_grad():
         if spoil == "negated rewards":
-            gan.imagining.reward[-1].weight.neg_()
-            gan.imagining.reward[-1].bias.neg_()
+            reward.weight.neg_()
+            reward.bias.neg_()
         elif spoil == "random weights":
             for parameter in gan.imagining.parameters():
                 parameter.copy_(0.3 * torch.randn(parameter.shape, generator=stream()))
         else:
-            gan.imagining.reward[-1].bias.fill_(NAN)
+            reward.bias.fill_(NAN)
     assert (gate_of(gan) == 0).all()

@@ -11,7 +11,7 @@ from metarl_gan.envs import ParametricFamily, Uniform
 from metarl_gan.gan import ConditionalGAN
 from metarl_gan.imagination import STATE_LIMIT_STDS, imagine
 from tests.agents.toys import random_episodes, stream
-from tests.metarl_gan.toys import BOX, CHOICE, OBSERVATIONS, small_config, small_gan
+from tests.metarl_gan.toys import BOX, CHOICE, OBSERVATIONS, linears, small_config, small_gan
 
 N_STEPS = 12
 BONUSES = [-0.5, 0.0, 0.5]
@@ -66,7 +66,7 @@ def perfect_gan(*, residual=True, noise_size=2):
         (float(part.mean), float(part.std)) for part in (space.state, space.change, space.reward)
     )
     keep = 0.0 if residual else 1.0
-    [dynamics], [reward] = gan.imagining.dynamics, gan.imagining.reward
+    [dynamics], [reward] = linears(gan.imagining.dynamics), linears(gan.imagining.reward)
     with torch.no_grad():
         # Inputs: x in standard deviations, the action, the bonus, noise, which counts nothing.
         dynamics.weight.zero_()
@@ -140,7 +140,7 @@ def test_log_probs_are_of_the_policy_of_each_task():
 
 def test_an_uncertain_end_comes_as_often_as_its_probability():
     gan = perfect_gan()
-    [dynamics] = gan.imagining.dynamics
+    [dynamics] = linears(gan.imagining.dynamics)
     with torch.no_grad():
         dynamics.weight[1] = 0.0
         dynamics.bias[1] = np.log(0.25 / 0.75)
@@ -156,7 +156,7 @@ def test_an_uncertain_end_comes_as_often_as_its_probability():
 
 def test_a_runaway_rollout_stops_at_the_limit():
     gan = perfect_gan()
-    [dynamics] = gan.imagining.dynamics
+    [dynamics] = linears(gan.imagining.dynamics)
     with torch.no_grad():
         dynamics.weight.zero_()
         dynamics.bias.copy_(torch.tensor([1e8, -50.0]))

@@ -8,9 +8,13 @@ from metarl_gan.optimisers import optimiser_tensors, restore_optimiser, with_pre
 def make(kind):
     torch.manual_seed(0)
     network = nn.Linear(3, 2)
-    options = {"fused": {"fused": True}, "adam": {}, "sgd": {"momentum": 0.9}}[kind]
-    optimiser = torch.optim.SGD if kind == "sgd" else torch.optim.Adam
-    return network, optimiser(network.parameters(), lr=0.1, **options)
+    weights = list(network.parameters())
+    optimisers = {
+        "adam": lambda: torch.optim.Adam(weights, lr=0.1),
+        "fused": lambda: torch.optim.Adam(weights, lr=0.1, fused=True),
+        "sgd": lambda: torch.optim.SGD(weights, lr=0.1, momentum=0.9),
+    }
+    return network, optimisers[kind]()
 
 
 def descend(network, optimiser, n_steps):

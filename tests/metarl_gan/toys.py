@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import torch
 from gymnasium import spaces
+from torch import nn
 
 from metarl_gan.agents.collector import collect
 from metarl_gan.agents.networks import expand_over_tasks
@@ -25,31 +26,37 @@ from metarl_gan.streams import Streams
 from tests.agents.toys import stream
 
 OBSERVATIONS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
-BOX = spaces.Box(np.float32([-2, 0]), np.float32([2, 4]), dtype=np.float32)
+BOX = spaces.Box(np.array([-2, 0], np.float32), np.array([2, 4], np.float32))
 CHOICE = spaces.Discrete(4, start=2)
 
 
-def small_config(*, generator=None, discriminator=None, adversarial=None, encoder=None, **rest):
-    """A config with small networks, with some fields of each part replaced."""
-    widths = {"hidden_sizes": (16,)}
-    parts = {
-        "encoder": EncoderConfig(
-            **{"encoding_size": 3, "min_context": 3, **widths, **(encoder or {})}
-        ),
-        "generator": GeneratorConfig(**{**widths, **(generator or {})}),
-        "discriminator": DiscriminatorConfig(**{**widths, **(discriminator or {})}),
-        "adversarial": AdversarialConfig(
-            **{
-                "tasks_per_update": 8,
-                "targets_per_task": 4,
-                "max_context": 10,
-                "initial_updates": 3,
-                "updates_per_iteration": 2,
-                **(adversarial or {}),
-            }
-        ),
-    }
-    return Config(**parts, **rest)
+SMALL = Config(
+    encoder=EncoderConfig(encoding_size=3, min_context=3, hidden_sizes=(16,)),
+    generator=GeneratorConfig(hidden_sizes=(16,)),
+    discriminator=DiscriminatorConfig(hidden_sizes=(16,)),
+    adversarial=AdversarialConfig(
+        tasks_per_update=8,
+        targets_per_task=4,
+        max_context=10,
+        initial_updates=3,
+        updates_per_iteration=2,
+    ),
+)
+
+
+def small_config(**changes):
+    """A config of small networks with some fields replaced: `generator={"noise_size": 0}`."""
+    return replace_fields(SMALL, changes)
+
+
+def replace_fields(config, changes):
+    parts = {name: replace(getattr(config, name), **fields) for name, fields in changes.items()}
+    return replace(config, **parts)
+
+
+def linears(network: nn.Module) -> list[nn.Linear]:
+    """The layers with weights, from input to output."""
+    return [module for module in network.modules() if isinstance(module, nn.Linear)]
 
 
 def small_gan(config=None, *, observation_space=OBSERVATIONS, action_space=BOX, seed=0):
@@ -79,8 +86,8 @@ def point_goal(n_tasks, split="train"):
         parameters["bias_0"] = 0.15 * torch.randn(n_tasks, 2, generator=rng)
         venv = family.make_vec(tasks)
         batches.append(collect(venv, policy, parameters, rng, seed=number).batch)
-    pairs = tuple(Transitions.cat(batches[i : i + 2], dim="envs") for i in (0, 2))
-    return Episodes(task_ids=[task.id for task in tasks], batches=pairs)
+    first, second = (Transitions.cat(batches[i : i + 2], dim="envs") for i in (0, 2))
+    return Episodes(task_ids=[task.id for task in tasks], batches=(first, second))
 
 
 def trained_gan(episodes, *, updates, seed=0, **changes):
@@ -92,8 +99,7 @@ def trained_gan(episodes, *, updates, seed=0, **changes):
             initial_updates=updates, adversarial_weight=0.0, tasks_per_update=64, ema_decay=0.98
         ),
     )
-    for part, fields in changes.items():
-        config = replace(config, **{part: replace(getattr(config, part), **fields)})
+    config = replace_fields(config, changes)
     family = make_family("point-goal")
     torch.manual_seed(seed)
     gan = ConditionalGAN(family.observation_space, family.action_space, config)
