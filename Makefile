@@ -40,7 +40,7 @@ format: setup ## format and mend what lint can mend
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
-bench: setup ## speed of collection, imagination and adaptation on this machine
+bench: setup ## speed of collection and imagination on this machine
 	@$(PY) -m metarl_gan.cli bench $(ARGS)
 
 clean: ## remove caches and build outputs; runs/ and .venv stay

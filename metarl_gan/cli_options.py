@@ -99,9 +99,13 @@ class BenchOptions:
     """Measure speeds on this machine."""
 
     name: Annotated[str, tyro.conf.Positional] = "all"
-    """Which benchmark; all of them by default."""
+    """Which benchmark: collection, imagination or all."""
     family: str | None = None
     """Task family to measure on, where the benchmark leaves a choice."""
+    seconds: float = 20.0
+    """For how long to go on with each table; five rounds are made in any case."""
+    out: Path | None = None
+    """Folder for the JSON files; runs/bench by default."""
 
 
 @dataclass(frozen=True, kw_only=True)

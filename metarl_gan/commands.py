@@ -79,7 +79,7 @@ def bench(args: Sequence[str]) -> None:
     options = parse(BenchOptions, "bench", args)
     from metarl_gan.bench import run
 
-    run(options.name, family=options.family)
+    run(options.name, family=options.family, seconds=options.seconds, out=options.out)
 
 
 def evaluate_arms(agent: "MetaAgent", options: EvaluateOptions) -> "ArmComparison":

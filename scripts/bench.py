@@ -1,4 +1,4 @@
-"""Measure the speed of collection, imagination and adaptation: the same as ``metarl-gan bench``."""
+"""Measure the speed of collection and imagination: the same as ``metarl-gan bench``."""
 
 import sys
 
