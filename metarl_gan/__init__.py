@@ -8,6 +8,7 @@ The names below are the whole top-level interface. They are imported on first us
 True
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from metarl_gan.agent import MetaAgent
     from metarl_gan.api import evaluate, fidelity, load, train
     from metarl_gan.config import Config
+
+# Threads that spin while they wait take the core from whoever has work to do. OpenMP reads this
+# when torch is imported, so that it must be said before; a value from outside wins.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __version__ = "0.1.0"
 

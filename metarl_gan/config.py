@@ -235,8 +235,9 @@ class Config:
     family: str = "point-goal"
     seed: int = 0
     device: str = "auto"
-    torch_threads: int = 2
-    """Threads of torch in this process."""
+    torch_threads: int = 1
+    """Threads of torch in this process. With networks of the default size more are slower (two
+    threads that wait for each other beside a busy core: 2 to 11 times); raise it for large ones."""
     iterations: int = 200
     """Meta-iterations in all."""
     max_real_steps: int | None = None
