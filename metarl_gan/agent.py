@@ -32,8 +32,9 @@ class MetaAgent:
         self.components = components
         self.run_folder = run_folder
         self.real_steps = real_steps
-        """Real environment steps that training has spent."""
+        """Real environment steps that the run has spent, those after these weights included."""
         self.meta_iterations = meta_iterations
+        """Meta-iterations that these weights were trained for."""
 
     @property
     def config(self) -> Config:

@@ -85,20 +85,25 @@ def train(
 def load(run: str | Path) -> MetaAgent:
     """The agent of a run, from its best checkpoint; the family's code is not needed.
 
+    Its `real_steps` are all that the run has spent so far, its `meta_iterations` those after
+    which the best checkpoint was taken.
+
     Raises `ValueError` for a folder that is no run, or a checkpoint that is missing,
     truncated, foreign or of a newer format.
     """
     folder = RunFolder.open(run)
-    name = BEST if (folder.path / BEST).exists() else LAST
-    about, tensors, state = folder.load(name)
-    components = build_components(about)
-    counters = state["counters"]
-    components.restore(tensors)
+    name = BEST if folder.has(BEST) else LAST
+    about, tensors, _ = folder.load(name)
+    with folder.using(name):
+        components = build_components(about)
+        components.restore(tensors)
+    # What the run has spent is spent, also after its best iteration.
+    latest = LAST if folder.has(LAST) else name
     return MetaAgent(
         components,
         run_folder=folder.path,
-        real_steps=counters["real_steps"],
-        meta_iterations=counters["meta_iterations"],
+        real_steps=folder.counters(latest)["real_steps"],
+        meta_iterations=folder.counters(name)["meta_iterations"],
     )
 
 
@@ -205,14 +210,17 @@ def _resume(
     progress: bool,
 ) -> MetaAgent:
     about, tensors, state = folder.load(LAST)
-    config = resolve(Config(), Layer(source="the run", values=about["config"]))
+    with folder.using(LAST):
+        config = resolve(Config(), Layer(source="the run", values=about["config"]))
     config = resolve(config, Layer(source="resume", values=budgets))
     torch.set_num_threads(config.torch_threads)
     made = make_family(family if family is not None else config.family)
-    components = build_components({**about, "config": to_plain(config)})
+    with folder.using(LAST):
+        components = build_components({**about, "config": to_plain(config)})
     components.require_spaces_of(made, f"family {made.name!r}")
     run = TrainingRun(components, made, folder, progress=progress)
-    run.restore(tensors, state)
+    with folder.using(LAST):
+        run.restore(tensors, state)
     folder.write_config(config)
     return _run(run)
 

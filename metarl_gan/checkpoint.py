@@ -54,12 +54,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     A crash between the two renames of `save_checkpoint` leaves only the previous checkpoint,
     which is then the one that is loaded. Raises `CheckpointError`.
     """
-    if not folder.exists() and _previous(folder).exists():
-        folder = _previous(folder)
-    if not (folder / STATE).is_file() or not (folder / TENSORS).is_file():
-        raise CheckpointError(
-            f"no checkpoint in {folder}: it needs {STATE} and {TENSORS}; give the folder of a run"
-        )
+    folder = _whole(folder)
     header = _header(folder)
     content = (folder / TENSORS).read_bytes()
     if hashlib.sha256(content).hexdigest() != header.get("tensors_sha256"):
@@ -71,6 +66,42 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return load(content), header["state"]
     except SafetensorError as error:
         raise CheckpointError(f"{folder / TENSORS} is not a safetensors file: {error}") from error
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a checkpoint is there, or the one before it."""
+    return folder.exists() or _previous(folder).exists()
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """The state of a checkpoint without its tensors, which is cheap. Raises `CheckpointError`."""
+    return _header(_whole(folder))["state"]
+
+
+def require_fit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    """Raise `CheckpointError` unless tensors have the names and the shapes of `wanted`."""
+    problems = [f"{name} is missing" for name in wanted if name not in given]
+    problems += [f"{name} is unknown" for name in given if name not in wanted]
+    problems += [
+        f"{name} has shape {tuple(value.shape)} in place of {tuple(wanted[name].shape)}"
+        for name, value in given.items()
+        if name in wanted and value.shape != wanted[name].shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise CheckpointError(
+            f"the checkpoint's tensors are not those of its config: {'; '.join(problems[:3])}{more}"
+        )
+
+
+def _whole(folder: Path) -> Path:
+    if not folder.exists() and _previous(folder).exists():
+        folder = _previous(folder)
+    if not (folder / STATE).is_file() or not (folder / TENSORS).is_file():
+        raise CheckpointError(
+            f"no checkpoint in {folder}: it needs {STATE} and {TENSORS}; give the folder of a run"
+        )
+    return folder
 
 
 def _header(folder: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from metarl_gan.agents.policies import Policy, make_policy
+from metarl_gan.checkpoint import require_fit
 from metarl_gan.config import Config, ConfigError
 from metarl_gan.data_augmentation import DataAugmentation, GeneratedAugmentation, NoAugmentation
 from metarl_gan.envs.family import TaskFamily
@@ -90,7 +91,8 @@ class Components:
         return {prefix + name: v for prefix, part in parts.items() for name, v in part.items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Inverse of `tensors`."""
+        """Inverse of `tensors`. Raises `CheckpointError` for weights of other names or shapes."""
+        require_fit(_weights(tensors), _weights(self.tensors()))
         self.meta_learner.restore(with_prefix(tensors, "meta_learner."))
         self.observations.load_state_dict(with_prefix(tensors, "observations."))
         self._standardise()
@@ -114,6 +116,12 @@ class Components:
         return GeneratedAugmentation(
             self.gan, self.policy, self.config.augmentation, self.config.learner, self.horizon
         )
+
+
+def _weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What acts, without what belongs to learning: an optimiser has no state until it steps."""
+    learning = ("learner.", "meta_learner.optimiser.")
+    return {name: value for name, value in tensors.items() if not name.startswith(learning)}
 
 
 def choose_device(name: str) -> torch.device:

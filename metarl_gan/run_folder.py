@@ -2,15 +2,22 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from metarl_gan.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from metarl_gan.checkpoint import (
+    CheckpointError,
+    has_checkpoint,
+    load_checkpoint,
+    load_state,
+    save_checkpoint,
+)
 from metarl_gan.components import Components
-from metarl_gan.config import Config
+from metarl_gan.config import Config, ConfigError
 from metarl_gan.config_io import from_plain, to_plain
 from metarl_gan.report_files import write_json
 from metarl_gan.spaces import space_from_json, space_to_json
@@ -108,11 +115,30 @@ class RunFolder:
         Raises `CheckpointError`.
         """
         tensors, state = load_checkpoint(self.path / name)
-        try:
+        with self.using(name):
             return state["components"], tensors, state["training"]
-        except KeyError as error:
+
+    def has(self, name: str) -> bool:
+        """Whether there is a checkpoint of that name."""
+        return has_checkpoint(self.path / name)
+
+    def counters(self, name: str) -> dict[str, Any]:
+        """The counters of a checkpoint; its tensors are not read. Raises `CheckpointError`."""
+        state = load_state(self.path / name)
+        with self.using(name):
+            return dict(state["training"]["counters"])
+
+    @contextmanager
+    def using(self, name: str) -> Iterator[None]:
+        """Put a checkpoint's content to use: what does not fit raises `CheckpointError`."""
+        try:
+            yield
+        except (CheckpointError, ConfigError) as error:
+            raise type(error)(f"{self.path / name}: {error}") from error
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(
-                f"{self.path / name} lacks {error}; it was not written by a training run"
+                f"{self.path / name} does not hold what a training run writes "
+                f"({type(error).__name__}: {error}); it was changed, or written by something else"
             ) from error
 
 
