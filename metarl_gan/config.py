@@ -67,7 +67,7 @@ class LearnerConfig:
     """Let the outer loop learn one inner step size per parameter tensor (Li et al. 2017)."""
     inner_clip: float = 10.0
     """Clip of the importance ratio in the inner loop."""
-    outer_lr: float = 2e-3
+    outer_lr: float = 1e-3
     outer_epochs: int = 4
     """Outer gradient steps per meta-batch."""
     outer_clip: float = 0.2

@@ -12,14 +12,39 @@ from metarl_gan.config import ConfigError
 Overrides = Mapping[str, object]
 
 GENERAL: dict[str, Overrides] = {
-    "quick": {"iterations": 60},
+    "quick": {"iterations": 50},
     "default": {},
     "paper": {"iterations": 2000, "sampler.tasks_per_batch": 40},
 }
 """For any family, a user's own included."""
 
-BY_FAMILY: dict[str, dict[str, Overrides]] = {}
-"""What is known to be better for a family, on top of the general preset."""
+POINT_GOAL: Overrides = {"learner.discount": 0.95}
+
+HALF_CHEETAH: Overrides = {
+    "sampler.query_episodes": 3,
+    "learner.discount": 0.99,
+    "learner.inner_steps": 2,
+    "learner.inner_lr": 0.1,
+    "learner.outer_epochs": 10,
+    "adversarial.updates_per_iteration": 25,
+    # A gait is nowhere near the start: imagine from where the task's own episode went.
+    "augmentation.start": "own_states",
+}
+
+BY_FAMILY: dict[str, dict[str, Overrides]] = {
+    "point-goal": {preset: POINT_GOAL for preset in GENERAL},
+    "half-cheetah-velocity": {
+        "quick": {**HALF_CHEETAH, "iterations": 150},
+        "default": HALF_CHEETAH,
+        "paper": HALF_CHEETAH,
+    },
+    "half-cheetah-direction": {
+        "quick": {**HALF_CHEETAH, "iterations": 150},
+        "default": HALF_CHEETAH,
+        "paper": HALF_CHEETAH,
+    },
+}
+"""What is better for a family, found on its validation tasks; on top of the general preset."""
 
 
 def preset_overrides(preset: str, family: str) -> dict[str, object]:
