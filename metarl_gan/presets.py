@@ -32,17 +32,15 @@ HALF_CHEETAH: Overrides = {
 }
 
 BY_FAMILY: dict[str, dict[str, Overrides]] = {
-    "point-goal": {preset: POINT_GOAL for preset in GENERAL},
-    "half-cheetah-velocity": {
-        "quick": {**HALF_CHEETAH, "iterations": 150},
-        "default": HALF_CHEETAH,
-        "paper": HALF_CHEETAH,
-    },
-    "half-cheetah-direction": {
-        "quick": {**HALF_CHEETAH, "iterations": 150},
-        "default": HALF_CHEETAH,
-        "paper": HALF_CHEETAH,
-    },
+    "point-goal": dict.fromkeys(GENERAL, POINT_GOAL),
+    **dict.fromkeys(
+        ("half-cheetah-velocity", "half-cheetah-direction"),
+        {
+            "quick": {**HALF_CHEETAH, "iterations": 150},
+            "default": HALF_CHEETAH,
+            "paper": HALF_CHEETAH,
+        },
+    ),
 }
 """What is better for a family, found on its validation tasks; on top of the general preset."""
 
