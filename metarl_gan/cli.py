@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from metarl_gan import __version__
+from metarl_gan.graceful_stop import sigterm_as_ctrl_c
 from metarl_gan.usage import UsageError
 
 MISTAKE, INTERRUPTED = 2, 130
-"""Exit codes: the user can mend it; stopped by Ctrl-C (128 + SIGINT)."""
+"""Exit codes: the user can mend it; stopped by Ctrl-C (128 + SIGINT) or SIGTERM."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +74,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0; 2 for a mistake that the message on standard error helps to mend; 130
-        after Ctrl-C. Any other failure raises, and so ends with a traceback.
+        after Ctrl-C or SIGTERM. Any other failure raises, and so ends with a traceback.
     """
     args = list(sys.argv[1:] if argv is None else argv)
     try:
-        _dispatch(args)
+        with sigterm_as_ctrl_c():
+            _dispatch(args)
     except KeyboardInterrupt as stop:
         print(f"metarl-gan: {str(stop) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED

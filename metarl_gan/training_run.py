@@ -18,6 +18,8 @@ from metarl_gan.run_log import RunLog
 from metarl_gan.streams import Streams
 from metarl_gan.trainer import Metrics, Trainer
 
+NOTICE = "stopping after this meta-iteration, with a checkpoint; once more stops at once"
+
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the message says why, and the last checkpoint is kept."""
@@ -48,32 +50,39 @@ class TrainingRun:
         Raises `StoppedBySignal` after Ctrl-C or SIGTERM, and `TrainingError` when every task
         of a batch broke; the run folder then has a checkpoint to resume from.
         """
+        with GracefulStop(NOTICE if self._progress else "") as stop:
+            if not self.folder.has(LAST):
+                # From the first moment on, whatever ends the run leaves something to resume.
+                self._save(LAST)
+            try:
+                self._iterate(stop)
+            except AllTasksDroppedError as error:
+                self._save(LAST)
+                iteration = self.trainer.counters.meta_iterations
+                raise TrainingError(f"meta-iteration {iteration}: {error}") from error
+            finally:
+                self.trainer.close()
+                self._validation_environments.close()
+        if stop.requested is not None:
+            raise StoppedBySignal(
+                f"stopped by {stop.requested.name}; go on with: "
+                f"metarl-gan train --resume {self.folder.path}"
+            )
+
+    def _iterate(self, stop: GracefulStop) -> None:
         trainer, every = self.trainer, self.components.config.logging.checkpoint_every
         log, saved_at = self._open_log(), -1
         try:
-            with GracefulStop() as stop:
-                while not trainer.finished() and stop.requested is None:
-                    metrics = self._meta_iteration()
-                    log.log(trainer.counters.meta_iterations, metrics)
-                    if trainer.counters.meta_iterations % every == 0:
-                        self._save(LAST)
-                        saved_at = trainer.counters.meta_iterations
-                if saved_at != trainer.counters.meta_iterations:
+            while not trainer.finished() and stop.requested is None:
+                metrics = self._meta_iteration()
+                log.log(trainer.counters.meta_iterations, metrics)
+                if trainer.counters.meta_iterations % every == 0:
                     self._save(LAST)
-            if stop.requested is not None:
-                raise StoppedBySignal(
-                    f"stopped by {stop.requested.name}; go on with: "
-                    f"metarl-gan train --resume {self.folder.path}"
-                )
-        except AllTasksDroppedError as error:
-            self._save(LAST)
-            raise TrainingError(
-                f"meta-iteration {trainer.counters.meta_iterations}: {error}"
-            ) from error
+                    saved_at = trainer.counters.meta_iterations
+            if saved_at != trainer.counters.meta_iterations:
+                self._save(LAST)
         finally:
             log.close()
-            trainer.close()
-            self._validation_environments.close()
 
     def _meta_iteration(self) -> Metrics:
         metrics = self.trainer.meta_iteration()
