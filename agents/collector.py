@@ -35,7 +35,16 @@ class Collection:
 
 
 class AllTasksDroppedError(RuntimeError):
-    """Every task of a batch broke; the message lists what was seen of each."""
+    """Every task of a batch broke; the message lists what was seen of each.
+
+    `real_steps` were taken nevertheless.
+    """
+
+    def __init__(self, dropped: tuple[DroppedTask, ...], real_steps: int) -> None:
+        reasons = "; ".join(f"{task.task_id}: {task.reason}" for task in dropped)
+        super().__init__(f"every task of the batch was dropped: {reasons}")
+        self.dropped = dropped
+        self.real_steps = real_steps
 
 
 def collect(
@@ -141,14 +150,14 @@ class _Recorder:
 
     def finish(self, device: torch.device) -> Collection:
         healthy, dropped = self._health()
+        real_steps = int(self.valid.sum())
         if not healthy.any():
-            reasons = "; ".join(f"{task.task_id}: {task.reason}" for task in dropped)
-            raise AllTasksDroppedError(f"every task of the batch was dropped: {reasons}")
+            raise AllTasksDroppedError(dropped, real_steps)
         kept = torch.as_tensor(np.flatnonzero(healthy))
         return Collection(
             batch=self._transitions(kept, device),
             kept=kept,
-            real_steps=int(self.valid.sum()),
+            real_steps=real_steps,
             dropped=dropped,
         )
 

@@ -109,9 +109,10 @@ def _curve(
     """Returns of the tasks that stayed healthy throughout."""
     collections = [*scored, *([support] if support else [])]
     healthy = set(range(len(tasks))).intersection(*(c.kept.tolist() for c in collections))
+    real_steps = sum(collection.real_steps for collection in collections)
+    dropped = tuple({d.task_id: d for c in collections for d in c.dropped}.values())
     if not healthy:
-        reasons = "; ".join(f"{d.task_id}: {d.reason}" for c in collections for d in c.dropped)
-        raise AllTasksDroppedError(f"every task was dropped at some point: {reasons}")
+        raise AllTasksDroppedError(dropped, real_steps)
     order = sorted(healthy)
     columns = []
     for collection in scored:
@@ -121,6 +122,6 @@ def _curve(
     return AdaptationCurve(
         tasks=tuple(tasks[task] for task in order),
         returns=np.stack(columns, axis=-1).astype(np.float64),
-        real_steps=sum(collection.real_steps for collection in collections),
-        dropped=tuple({d.task_id: d for c in collections for d in c.dropped}.values()),
+        real_steps=real_steps,
+        dropped=dropped,
     )

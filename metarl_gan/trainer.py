@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from metarl_gan.agents.collector import Collection, DroppedTask, collect
+from metarl_gan.agents.collector import AllTasksDroppedError, Collection, collect
 from metarl_gan.agents.environment_pool import EnvironmentPool
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.components import Components
@@ -112,16 +112,23 @@ class Trainer:
     ) -> tuple[Collection, list[Task]]:
         """Real episodes of the policies, and the tasks that stayed healthy."""
         index = self.counters.meta_iterations
-        collection = collect(
-            self._environments.get(tasks, n_episodes),
-            self.components.policy,
-            parameters,
-            self.streams.torch(name, index),
-            seed=self.streams.integer(f"{name}-environments", index),
-        )
-        self.counters.real_steps += collection.real_steps
-        self.counters.dropped_tasks += [_as_json(dropped) for dropped in collection.dropped]
+        try:
+            collection = collect(
+                self._environments.get(tasks, n_episodes),
+                self.components.policy,
+                parameters,
+                self.streams.torch(name, index),
+                seed=self.streams.integer(f"{name}-environments", index),
+            )
+        except AllTasksDroppedError as error:
+            self._count(error)
+            raise
+        self._count(collection)
         return collection, [tasks[int(kept)] for kept in collection.kept]
+
+    def _count(self, played: Collection | AllTasksDroppedError) -> None:
+        self.counters.real_steps += played.real_steps
+        self.counters.dropped_tasks += [asdict(dropped) for dropped in played.dropped]
 
     def _steps_per_iteration(self) -> int:
         """Most real steps that a meta-iteration can take."""
@@ -147,7 +154,3 @@ class Trainer:
                 for name, value in vars(mixture.errors).items()
             }
         return metrics
-
-
-def _as_json(dropped: DroppedTask) -> dict[str, str]:
-    return asdict(dropped)
