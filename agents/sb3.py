@@ -38,10 +38,15 @@ def as_ppo(
     """A PPO model whose actor is the policy; its critic is fresh, ready to be trained on.
 
     `parameters` have a task axis of length 1. Raises `ValueError` if the policy has no hidden
-    layer, or scales its actions in a way that Stable-Baselines3's actor does not.
+    layer, or its discrete actions do not start at 0, as theirs do.
     """
     if not policy.hidden_sizes:
         raise ValueError("a policy without hidden layers has no Stable-Baselines3 counterpart")
+    if isinstance(action_space, spaces.Discrete) and action_space.start != 0:
+        raise ValueError(
+            f"the actions of {action_space} start at {action_space.start}; Stable-Baselines3 knows "
+            "only those that start at 0"
+        )
     model = PPO(
         "MlpPolicy",
         _SpacesOnly(observation_space, action_space),

@@ -72,7 +72,7 @@ class MetaAgent:
             parameters = parts.meta_learner.adapt(mixture.data, 1).parameters
         assert isinstance(parts.observation_space, spaces.Box)
         return AdaptedPolicy(
-            parts.policy, parameters, parts.observation_space, parts.action_space, seed=seed
+            parts.policy, parameters, parts.observation_space, env.action_space, seed=seed
         )
 
     def _play(self, env: gymnasium.Env, episodes: int, streams: Streams) -> Transitions:
