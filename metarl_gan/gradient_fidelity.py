@@ -71,7 +71,8 @@ class FidelityMeter:
         imagined from them, "mixed" what an inner step gets, "shuffled_context" of rollouts
         imagined from another task's episodes.
         """
-        support, tasks = self._collect(tasks, episodes, "support", 0)
+        support, healthy = self._collect(tasks, episodes, "support", 0)
+        tasks = [tasks[int(index)] for index in healthy]
         true, tasks, kept = self._true_gradient(tasks)
         support = support.select(kept)
         context = self._gan.infer(support, self._streams.torch("fidelity-context"))
@@ -105,9 +106,8 @@ class FidelityMeter:
         for chunk in range(REFERENCE_CHUNKS):
             batch, healthy = self._collect(tasks, EPISODES_PER_CHUNK, "reference", chunk)
             if len(healthy) < len(tasks):
-                index = torch.tensor([i for i, task in enumerate(tasks) if task in healthy])
-                kept, tasks = kept[index], healthy
-                gradients = gradients[index] if chunk else gradients
+                kept, tasks = kept[healthy], [tasks[int(index)] for index in healthy]
+                gradients = gradients[healthy] if chunk else gradients
             rows = policy_rows(batch, self._components.config.learner)
             gradients = gradients + self._gradient(MixedRows(real=rows)) / REFERENCE_CHUNKS
         return gradients, list(tasks), kept
@@ -129,7 +129,8 @@ class FidelityMeter:
 
     def _collect(
         self, tasks: Sequence[Task], n_episodes: int, name: str, index: int
-    ) -> tuple[Transitions, list[Task]]:
+    ) -> tuple[Transitions, Tensor]:
+        """Real episodes, and the indices of the tasks that stayed healthy."""
         venv = self._family.make_vec(tasks, n_episodes)
         try:
             collection = collect(
@@ -143,4 +144,4 @@ class FidelityMeter:
             venv.close()
         self.real_steps += collection.real_steps
         self.dropped += collection.dropped
-        return collection.batch, [tasks[int(kept)] for kept in collection.kept]
+        return collection.batch, collection.kept
