@@ -26,7 +26,7 @@ from metarl_gan.training_run import TrainingRun
 GENERATED, REAL_ONLY = "generated", "real only"
 
 
-def train(
+def train(  # noqa: PLR0913 - the names of the public interface; the settings are in config
     family: str | TaskFamily | None = None,
     config: Config | Mapping[str, object] | None = None,
     preset: str = "quick",

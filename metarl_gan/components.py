@@ -46,8 +46,9 @@ class Components:
         """Fresh parts; the same config gives the same weights.
 
         Raises `ValueError` for spaces that no policy serves, `ConfigError` for a device that
-        is not there.
+        is not there, or a budget of real steps that is too small for one meta-iteration.
         """
+        _require_budget(config, horizon)
         device = choose_device(config.device)
         policy = make_policy(
             observation_space,
@@ -115,6 +116,17 @@ class Components:
             return NoAugmentation(self.config.learner)
         return GeneratedAugmentation(
             self.gan, self.policy, self.config.augmentation, self.config.learner, self.horizon
+        )
+
+
+def _require_budget(config: Config, horizon: int) -> None:
+    sampler, limit = config.sampler, config.max_real_steps
+    episodes = sampler.tasks_per_batch * (sampler.support_episodes + sampler.query_episodes)
+    if limit is not None and limit < episodes * horizon:
+        raise ConfigError(
+            f"max_real_steps is {limit}; one meta-iteration takes up to {episodes} episodes of "
+            f"{horizon} steps: give at least {episodes * horizon}, or lower "
+            "sampler.tasks_per_batch, sampler.support_episodes or sampler.query_episodes"
         )
 
 
