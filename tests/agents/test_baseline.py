@@ -87,6 +87,13 @@ def test_a_termination_passes_nothing_on_where_a_truncation_does():
     assert values.flatten().tolist() == pytest.approx([2.0] * 2, abs=1e-5)
 
 
+def test_states_that_look_alike_are_weighted_by_discounted_traces():
+    # One feature, traces 1 and 1 + .5 * .5: V (1 * (1 - .5) + 1.25 * 1) = 1 * 0 + 1.25 * 7.
+    batch = chain([0.0, 0.0], [0.0, 7.0], [0.0, 0.0], [NO, YES])
+    values, _ = fit_linear_values(batch, discount=0.5, trace=0.5, ridge=1e-9)
+    assert values.flatten().tolist() == pytest.approx([5.0] * 2, abs=1e-5)
+
+
 def test_all_tasks_at_once_equal_a_loop_over_tasks():
     batch = random_episodes((4, 3, 12), dtype=torch.float64)
     values, next_values = fit_linear_values(batch, discount=0.97)

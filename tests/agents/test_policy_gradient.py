@@ -49,19 +49,19 @@ def line_rows(*rows):
 
 def test_one_inner_step_by_hand():
     # At the behaviour policy the gradient of log p is (a - ws - b) times s (for w) and 1 (for b).
-    # Rows (s, a, A): (2, 1, 1) and (1, -1, 3), half a weight each:
-    # dL/dw = -(2 * 1 * 1 + 1 * -1 * 3) / 2 = .5; dL/db = -(1 - 3) / 2 = 1;
-    # dL/d log_std = -((1 - 1) * 1 + (1 - 1) * 3) / 2 = 0.
-    rows = MixedRows(real=line_rows((2.0, 1.0, 1.0, 0.5), (1.0, -1.0, 3.0, 0.5)))
+    # Rows (s, a, A) with weights: (2, 1, 1) with .25 and (1, -1, 3) with .75:
+    # dL/dw = -(.25 * 2 * 1 * 1 + .75 * 1 * -1 * 3) = 1.75; dL/db = -(.25 - .75 * 3) = 2;
+    # dL/d log_std = 0, because (a² - 1) is 0 in both.
+    rows = MixedRows(real=line_rows((2.0, 1.0, 1.0, 0.25), (1.0, -1.0, 3.0, 0.75)))
     parameters = line_parameters(0.0, 0.0)
     gradient = policy_gradient(linear_policy(), parameters, rows, 0.2)
-    assert gradient["weight_0"].item() == pytest.approx(0.5)
-    assert gradient["bias_0"].item() == pytest.approx(1.0)
+    assert gradient["weight_0"].item() == pytest.approx(1.75)
+    assert gradient["bias_0"].item() == pytest.approx(2.0)
     assert gradient["log_std"].item() == pytest.approx(0.0, abs=1e-6)
     steps = {"weight_0": torch.tensor(0.1), "bias_0": torch.tensor(1.0), "log_std": torch.ones(())}
     after = inner_step(parameters, gradient, steps)
-    assert after["weight_0"].item() == pytest.approx(-0.05)
-    assert after["bias_0"].item() == pytest.approx(-1.0)
+    assert after["weight_0"].item() == pytest.approx(-0.175)
+    assert after["bias_0"].item() == pytest.approx(-2.0)
 
 
 def test_importance_ratios_are_clipped_by_hand():

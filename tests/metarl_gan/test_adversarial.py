@@ -244,6 +244,19 @@ def test_another_seed_trains_otherwise():
     assert found[0] == found[1] != found[2]
 
 
+def test_each_update_draws_from_its_own_stream(monkeypatch):
+    _, learner = a_learner()
+    sample, seeds = learner.replay.sample, []
+    monkeypatch.setattr(
+        learner.replay,
+        "sample",
+        lambda *args: seeds.append(args[-1].initial_seed()) or sample(*args),
+    )
+    learner.learn(TASKS, batches())
+    learner.learn(TASKS, batches())
+    assert seeds == [Streams(0).integer("adversarial", update) for update in range(5)]
+
+
 def test_the_arm_without_a_generator_learns_nothing_of_it():
     nothing = NothingToLearn()
     assert nothing.learn(TASKS, batches()) == nothing.tensors() == nothing.counters() == {}

@@ -213,7 +213,7 @@ def test_restoring_continues_as_if_never_stopped(algorithm):
     learner, drawn, query = a_learner(dtype=torch.float32, algorithm=algorithm)
     learner.update(learner.adapt(Given(*drawn), N_TASKS), query)
     kept = {name: value.clone() for name, value in learner.tensors().items()}
-    other, _, _ = a_learner(dtype=torch.float32, algorithm=algorithm, outer_lr=2e-3)
+    other, _, _ = a_learner(dtype=torch.float32, algorithm=algorithm)
     other.restore(kept)
     for one in (learner, other):
         one.update(one.adapt(Given(*drawn), N_TASKS), query)
