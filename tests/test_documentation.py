@@ -1,4 +1,4 @@
-"""Every command and snippet of README and CONTRIBUTING is run, with budgets cut to almost nothing."""
+"""Every command and snippet of the pages is run, with budgets cut to almost nothing."""
 
 import re
 import shlex
@@ -62,15 +62,16 @@ def tiny_presets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_readme_snippets_run(tiny_presets: Path) -> None:
-    snippets = blocks("README.md", "python")
-    assert len(snippets) >= 2
-    for snippet in snippets:
-        exec(compile(snippet, "README.md", "exec"), {"__name__": "readme"})
+@pytest.mark.parametrize("page", PAGES)
+def test_snippets_run(page: str, tiny_presets: Path) -> None:
+    for snippet in blocks(page, "python"):
+        exec(compile(snippet, page, "exec"), {"__name__": "page"})
 
 
 def test_readme_snippets_are_short() -> None:
-    for snippet in blocks("README.md", "python"):
+    snippets = blocks("README.md", "python")
+    assert len(snippets) >= 2
+    for snippet in snippets:
         code = [line for line in snippet.splitlines() if line.strip() and not line.startswith("#")]
         assert len(code) <= 12
 
