@@ -32,7 +32,7 @@ from metarl_gan.statistics import (
     stratified_bootstrap_interval,
 )
 
-RESULTS = Path(__file__).parent / "results" / "adaptation"
+RESULTS = Path(__file__).parent / "results" / "demo"
 TASKS, EPISODES, EVALUATION_SEED = 40, 3, 0
 
 
@@ -142,7 +142,7 @@ def _curve(name: str, returns: FloatArray) -> Curve:
 def _table(results: list[dict], returns: dict[str, FloatArray]) -> str:
     generated, real = returns.values()
     episodes = generated.shape[2]
-    rows = [["return, IQM [95 % interval]", *(f"after {k} real episodes" for k in range(episodes))]]
+    rows = [["return, IQM [95 % interval]", *(f"after {k} real episode{'s' * (k != 1)}" for k in range(episodes))]]
     rows += [[name, *map(_show, _intervals(values))] for name, values in returns.items()]
     rows.append(["generated − real only (paired)", *map(_show, _differences(generated, real))])
     before = np.repeat(generated[:, :, :1], episodes, axis=2)

@@ -44,7 +44,7 @@ def adaptation_figure(
     axes.set_xlabel("real episodes in the new task")
     axes.set_ylabel("return per episode (IQM, 95 % interval)")
     axes.set_title(title, loc="left", fontsize=10)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(framealpha=0.9, edgecolor="none", fontsize=8, loc="best")
     return figure
 
 
