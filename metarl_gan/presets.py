@@ -33,14 +33,14 @@ HALF_CHEETAH: Overrides = {
 
 BY_FAMILY: dict[str, dict[str, Overrides]] = {
     "point-goal": dict.fromkeys(GENERAL, POINT_GOAL),
-    **dict.fromkeys(
-        ("half-cheetah-velocity", "half-cheetah-direction"),
-        {
+    **{
+        name: {
             "quick": {**HALF_CHEETAH, "iterations": 150},
             "default": HALF_CHEETAH,
             "paper": HALF_CHEETAH,
-        },
-    ),
+        }
+        for name in ("half-cheetah-velocity", "half-cheetah-direction")
+    },
 }
 """What is better for a family, found on its validation tasks; on top of the general preset."""
 
