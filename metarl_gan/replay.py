@@ -116,15 +116,20 @@ class Replay:
         }
 
     def restore(self, tensors: dict[str, Tensor], counters: dict) -> None:
-        """Inverse of `tensors` and `counters`."""
+        """Inverse of `tensors` and `counters`. Raises `ValueError` if they disagree."""
         task_ids = counters["task_ids"]
         filled = len(task_ids)
-        for name in FIELDS:
-            if name in tensors:
-                source = tensors[name].to(self.device)
-                shape = (self.capacity_tasks, *source.shape[1:])
-                self._storage[name] = torch.zeros(shape, dtype=source.dtype, device=self.device)
-                self._storage[name][:filled] = source
+        for name, value in tensors.items():
+            if tuple(value.shape[:2]) != (filled, self.episodes_per_task):
+                raise ValueError(
+                    f"the replay's {name} has shape {tuple(value.shape)} for {filled} tasks of "
+                    f"{self.episodes_per_task} episodes"
+                )
+        for name in FIELDS if filled else ():
+            source = tensors[name].to(self.device)
+            shape = (self.capacity_tasks, *source.shape[1:])
+            self._storage[name] = torch.zeros(shape, dtype=source.dtype, device=self.device)
+            self._storage[name][:filled] = source
         self.lengths[:filled] = tensors["lengths"].to(self.device)
         self.task_ids[:filled] = task_ids
         self._slot_of = {task_id: slot for slot, task_id in enumerate(task_ids)}

@@ -1,6 +1,5 @@
 """A run folder: the resolved config, checkpoints, logs and reports of one training run."""
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -83,15 +82,6 @@ class RunFolder:
     def write_config(self, config: Config) -> None:
         """Save the resolved config."""
         write_json(self.path / CONFIG, to_plain(config))
-
-    def read_config(self) -> Config:
-        """The resolved config. Raises `RunFolderError` or `ConfigError` if it is not readable."""
-        path = self.path / CONFIG
-        try:
-            plain = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise RunFolderError(f"{path} cannot be read: {error}") from error
-        return from_plain(Config, plain, str(path))
 
     def save(
         self,
