@@ -1,0 +1,139 @@
+"""Every setting of the config can be set, and changes what is learnt."""
+
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+import torch
+
+from metarl_gan.config import Config
+from metarl_gan.config_io import setting_types
+from metarl_gan.trainer import Trainer
+from tests.metarl_gan import tiny
+
+ELSEWHERE = {
+    "family": "test_api",
+    "device": "test_components",
+    "torch_threads": "test_api",
+    "iterations": "test_training_run",
+    "max_real_steps": "test_trainer",
+    "sampler.validation_tasks": "test_task_sampler",
+    "logging.validate_every": "test_training_run",
+    "logging.checkpoint_every": "test_training_run",
+    "logging.tensorboard": "test_training_run",
+}
+"""Settings that change nothing of what two iterations learn, and where they are tested."""
+
+VALUES = {
+    "seed": (1,),
+    "sampler.query_episodes": (3,),
+    "sampler.train_tasks": (5,),
+    "policy.initial_std": (0.25,),
+    "learner.inner_clip": (1e-6,),
+    "learner.outer_clip": (1e-6,),
+    "learner.entropy_bonus": (0.1,),
+    "generator.noise_size": (0, 1),
+    "adversarial.counterfactual_share": (1.0,),
+    "adversarial.adversarial_weight": (0.0, 0.5),
+    "adversarial.tasks_per_update": (3,),
+    "adversarial.replay_tasks": (3,),
+    "adversarial.replay_episodes": (2,),
+    "adversarial.max_context": (4,),
+    "augmentation.share": (0.25, 0.0),
+    "augmentation.gate_full_error": (50.0,),
+    "augmentation.gate_zero_error": (50.0,),
+    "augmentation.rollout_steps": (0, 3),
+}
+"""Values where half of a number, or one more, would not do."""
+
+GATED: dict[str, Any] = {"augmentation.mode": "gated", "augmentation.gate_zero_error": 100.0}
+BASES: dict[str, dict[str, Any]] = {
+    "learner.reptile_step": {"learner.algorithm": "reptile"},
+    # Only a task that comes again has more than two episodes.
+    "adversarial.replay_episodes": {"sampler.train_tasks": 4},
+    "augmentation.gate_full_error": GATED,
+    "augmentation.gate_zero_error": GATED,
+}
+"""What else must be set for a setting to matter."""
+
+
+def value_of(config, name):
+    for part in name.split("."):
+        config = getattr(config, part)
+    return config
+
+
+def others(name, annotation):
+    """Values of a setting that are neither its default nor what the tiny config has."""
+    base = value_of(tiny.tiny_config(), name)
+    if name in VALUES:
+        return VALUES[name]
+    if get_origin(annotation) is Literal:
+        return tuple(choice for choice in get_args(annotation) if choice != base)
+    if annotation is bool:
+        return (not base,)
+    if annotation is int:
+        return (base + 1,)
+    if annotation is float:
+        return (base / 2,)
+    return ((5, 4),)
+
+
+CASES = [
+    pytest.param(name, value, id=f"{name}={value}")
+    for name, annotation in setting_types(Config).items()
+    if name not in ELSEWHERE
+    for value in others(name, annotation)
+]
+
+
+def learnt(changes):
+    family = tiny.walk()
+    trainer = Trainer(tiny.tiny_components(family, **changes), family)
+    # In the second there is a generator to imagine with, in the third what came of that.
+    for _ in range(3):
+        trainer.meta_iteration()
+    trainer.close()
+    return trainer.tensors()
+
+
+BASELINES = {}
+
+
+def baseline(changes):
+    key = tuple(changes.items())
+    if key not in BASELINES:
+        BASELINES[key] = learnt(changes)
+    return BASELINES[key]
+
+
+@pytest.mark.parametrize(("name", "value"), CASES)
+def test_a_setting_runs_and_matters(name, value):
+    base = BASES.get(name, {})
+    tensors, before = learnt({**base, name: value}), baseline(base)
+    assert all(bool(torch.isfinite(tensor.float()).all()) for tensor in tensors.values())
+    # The replay's shape may follow from a setting; what it did to the learning must show, too.
+    weights = [name for name in tensors if name.startswith(("meta_learner.", "gan."))]
+    assert any(
+        name not in before
+        or tensors[name].shape != before[name].shape
+        or not torch.equal(tensors[name], before[name])
+        for name in weights
+    )
+
+
+def test_the_baseline_is_the_same_each_time():
+    """Else every setting would seem to matter."""
+    tiny.assert_same_tensors(learnt({}), baseline({}))
+
+
+def test_no_setting_is_forgotten():
+    tested = {case.values[0] for case in CASES}
+    assert tested | set(ELSEWHERE) == set(setting_types(Config))
+    assert not tested & set(ELSEWHERE)
+    for case in CASES:
+        name, value = case.values
+        default = value_of(Config(), name)
+        base = value_of(tiny.tiny_config(**BASES.get(name, {})), name)
+        assert value != base
+        # Some value of each is not the default.
+        assert any(c.values[1] != default for c in CASES if c.values[0] == name), name
