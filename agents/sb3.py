@@ -38,15 +38,9 @@ def as_ppo(
     """A PPO model whose actor is the policy; its critic is fresh, ready to be trained on.
 
     `parameters` have a task axis of length 1. Raises `ValueError` if the policy has no hidden
-    layer, or its discrete actions do not start at 0, as theirs do.
+    layer, or its actions are discrete and do not start at 0, or are not bounded.
     """
-    if not policy.hidden_sizes:
-        raise ValueError("a policy without hidden layers has no Stable-Baselines3 counterpart")
-    if isinstance(action_space, spaces.Discrete) and action_space.start != 0:
-        raise ValueError(
-            f"the actions of {action_space} start at {action_space.start}; Stable-Baselines3 knows "
-            "only those that start at 0"
-        )
+    _require_counterpart(policy, action_space)
     model = PPO(
         "MlpPolicy",
         _SpacesOnly(observation_space, action_space),
@@ -72,6 +66,21 @@ def as_ppo(
             _rescale_output(linears[-1], middle.cpu(), half_range.cpu())
             actor.log_std.copy_(policy.bounded_log_std(own["log_std"]) + half_range.cpu().log())
     return model
+
+
+def _require_counterpart(policy: Policy, action_space: gymnasium.Space) -> None:
+    if not policy.hidden_sizes:
+        raise ValueError("a policy without hidden layers has no Stable-Baselines3 counterpart")
+    if isinstance(action_space, spaces.Discrete) and action_space.start != 0:
+        raise ValueError(
+            f"the actions of {action_space} start at {action_space.start}; Stable-Baselines3 knows "
+            "only those that start at 0"
+        )
+    if isinstance(action_space, spaces.Box) and not action_space.is_bounded():
+        raise ValueError(
+            f"the actions of {action_space} are not bounded; Stable-Baselines3 knows only those "
+            "with finite bounds"
+        )
 
 
 def _standardise_input(linear: nn.Linear, mean: Tensor, std: Tensor) -> None:
