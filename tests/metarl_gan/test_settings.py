@@ -131,7 +131,7 @@ def test_no_setting_is_forgotten():
     assert tested | set(ELSEWHERE) == set(setting_types(Config))
     assert not tested & set(ELSEWHERE)
     for case in CASES:
-        name, value = case.values
+        name, value = str(case.values[0]), case.values[1]
         default = value_of(Config(), name)
         base = value_of(tiny.tiny_config(**BASES.get(name, {})), name)
         assert value != base

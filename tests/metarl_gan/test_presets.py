@@ -1,0 +1,45 @@
+"""Presets: overrides that a config takes."""
+
+import pytest
+
+from metarl_gan.config import Config, ConfigError
+from metarl_gan.config_io import override
+from metarl_gan.envs import list_families
+from metarl_gan.presets import BY_FAMILY, GENERAL, preset_overrides
+
+
+@pytest.mark.parametrize("preset", GENERAL)
+@pytest.mark.parametrize("family", [*BY_FAMILY, "somebody's own"])
+def test_every_preset_is_a_valid_config(preset, family):
+    overrides = preset_overrides(preset, family)
+    config = override(Config(), overrides)
+    own = BY_FAMILY.get(family, {}).get(preset, {})
+    # What is known of a family wins over the general preset.
+    for name, value in {**GENERAL[preset], **own}.items():
+        assert overrides[name] == value
+    assert config.iterations == overrides.get("iterations", Config().iterations)
+
+
+def test_families_and_presets_that_presets_name_exist():
+    assert set(BY_FAMILY) <= set(list_families())
+    assert all(set(by_preset) <= set(GENERAL) for by_preset in BY_FAMILY.values())
+
+
+def test_presets_spend_more_from_one_to_the_next():
+    quick, default, paper = (
+        override(Config(), preset_overrides(name, "any")).iterations
+        for name in ("quick", "default", "paper")
+    )
+    assert quick < default < paper
+
+
+def test_an_unknown_preset_is_named_with_the_nearest():
+    with pytest.raises(ConfigError, match=r"preset is 'papr'; it must be one of .*'paper'\?"):
+        preset_overrides("papr", "any")
+    with pytest.raises(ConfigError, match=r"'default', 'paper'\]$"):
+        preset_overrides("zzz", "any")
+
+
+def test_what_is_given_back_is_the_caller_s_own():
+    preset_overrides("quick", "any")["iterations"] = -5
+    assert preset_overrides("quick", "any")["iterations"] != -5
