@@ -1,10 +1,12 @@
 """Train a family with a preset on several seeds, evaluate both arms, and make table and plot.
 
     python benchmarks/adaptation.py run --family point-goal --preset quick --seeds 0 1 2 3 4
+    python benchmarks/adaptation.py run --family point-goal --without-generator
     python benchmarks/adaptation.py report --family point-goal --preset quick
 
 `run` skips the seeds that have a result, so that it can be stopped and started again. Every
-seed's training is evaluated on the same held-out tasks. `report` reads the results only.
+seed's training is evaluated on the same held-out tasks. With `--without-generator` the agent is
+trained without one, on as many real steps and outer updates. `report` reads the results only.
 """
 
 import argparse
@@ -33,6 +35,7 @@ from metarl_gan.statistics import (
 )
 
 RESULTS = Path(__file__).parent / "results" / "demo"
+WITHOUT = "without-generator"
 TASKS, EPISODES, EVALUATION_SEED = 40, 3, 0
 
 
@@ -43,12 +46,14 @@ def main() -> None:
     parser.add_argument("--family", default="point-goal")
     parser.add_argument("--preset", default="quick")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
+    parser.add_argument("--without-generator", action="store_true")
     parser.add_argument("--runs", type=Path, default=Path("runs/adaptation"))
     options = parser.parse_args()
     folder = RESULTS / f"{options.family}-{options.preset}"
     if options.action == "run":
         for seed in options.seeds:
-            run_seed(options, seed, folder / f"seed-{seed}.json")
+            place = folder / WITHOUT if options.without_generator else folder
+            run_seed(options, seed, place / f"seed-{seed}.json")
     report(folder)
 
 
@@ -57,20 +62,28 @@ def run_seed(options: argparse.Namespace, seed: int, result: Path) -> None:
     if result.exists():
         print(f"{result} is there already")
         return
-    out = options.runs / f"{options.family}-{options.preset}-seed{seed}"
+    generated = not options.without_generator
+    out = options.runs / result.parent.relative_to(RESULTS) / result.stem
     started = time.perf_counter()
     agent = metarl_gan.train(
-        options.family, preset=options.preset, out=out, seed=seed, overwrite=True
+        options.family,
+        preset=options.preset,
+        out=out,
+        seed=seed,
+        overwrite=True,
+        generated=generated,
     )
     seconds = time.perf_counter() - started
     arms = tuple(
         metarl_gan.evaluate(
             agent, tasks=TASKS, episodes=EPISODES, seed=EVALUATION_SEED, generated=generated
         )
-        for generated in (True, False)
+        for generated in ((True, False) if generated else (False,))
     )
     command = ["python", "benchmarks/adaptation.py", "run", "--family", options.family]
     command += ["--preset", options.preset, "--seeds", str(seed)]
+    command += ["--without-generator"] if options.without_generator else []
+    fidelity = metarl_gan.fidelity(agent, seed=EVALUATION_SEED).gradient_cosine if generated else {}
     write_json(
         result,
         {
@@ -78,7 +91,7 @@ def run_seed(options: argparse.Namespace, seed: int, result: Path) -> None:
             "seed": seed,
             "training_seconds": seconds,
             "config": to_plain(agent.config),
-            "fidelity": metarl_gan.fidelity(agent, seed=EVALUATION_SEED).gradient_cosine,
+            "fidelity": fidelity,
             "arms": [arm.to_dict() for arm in ArmComparison(arms=arms).arms],
         },
     )
@@ -87,16 +100,15 @@ def run_seed(options: argparse.Namespace, seed: int, result: Path) -> None:
 
 def report(folder: Path) -> None:
     """Table (Markdown) and plot over all seeds in a folder of results."""
-    results = [json.loads(path.read_text()) for path in sorted(folder.glob("seed-*.json"))]
+    results = _read(folder)
     if not results:
         sys.exit(f"no results in {folder}; run this script with 'run' first")
-    names = [arm["arm"] for arm in results[0]["arms"]]
     returns = {
-        name: np.stack(
-            [AdaptationReport.from_dict(result["arms"][i]).returns for result in results]
-        )
-        for i, name in enumerate(names)
+        "generated": _returns(results, 0),
+        "real only, same agent": _returns(results, 1),
     }
+    if without := _read(folder / WITHOUT):
+        returns["trained without generator"] = _returns(without, 0)
     write_bytes(folder / "table.md", _table(results, returns).encode())
     first = AdaptationReport.from_dict(results[0]["arms"][0])
     figure = adaptation_figure(
@@ -107,6 +119,16 @@ def report(folder: Path) -> None:
     )
     write_figure(folder / "adaptation.png", figure)
     print((folder / "table.md").read_text())
+
+
+def _read(folder: Path) -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("seed-*.json"))]
+
+
+def _returns(results: list[dict], arm: int) -> FloatArray:
+    """`[seeds, tasks, episodes + 1]` of one arm."""
+    reports = [AdaptationReport.from_dict(result["arms"][arm]) for result in results]
+    return np.stack([report.returns for report in reports])
 
 
 def _intervals(returns: FloatArray) -> list[Interval]:
@@ -140,11 +162,20 @@ def _curve(name: str, returns: FloatArray) -> Curve:
 
 
 def _table(results: list[dict], returns: dict[str, FloatArray]) -> str:
-    generated, real = returns.values()
+    generated = returns["generated"]
     episodes = generated.shape[2]
-    rows = [["return, IQM [95 % interval]", *(f"after {k} real episode{'s' * (k != 1)}" for k in range(episodes))]]
+    rows = [
+        [
+            "return, IQM [95 % interval]",
+            *(f"after {k} real episode{'s' * (k != 1)}" for k in range(episodes)),
+        ]
+    ]
     rows += [[name, *map(_show, _intervals(values))] for name, values in returns.items()]
-    rows.append(["generated − real only (paired)", *map(_show, _differences(generated, real))])
+    for name, other in list(returns.items())[1:]:
+        # Only seeds that both arms have can be paired.
+        n = min(len(generated), len(other))
+        paired = _differences(generated[:n], other[:n])
+        rows.append([f"generated − {name} (paired)", *map(_show, paired)])
     before = np.repeat(generated[:, :, :1], episodes, axis=2)
     rows.append(["gain by adaptation, generated", *map(_show, _differences(generated, before))])
     rows.insert(1, ["---"] * (episodes + 1))

@@ -102,3 +102,11 @@ def test_files_named_in_pages_exist(page: str) -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
     missing = [name for name in named + links if not (ROOT / name).exists()]
     assert not missing
+
+
+def test_result_tables_of_the_readme_are_those_of_the_results() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    tables = list((ROOT / "benchmarks/results/demo").glob("*/table.md"))
+    assert tables
+    for table in tables:
+        assert table.read_text(encoding="utf-8").strip() in readme, table
