@@ -280,12 +280,13 @@ def test_evaluation_is_deterministic_and_its_seed_matters(agent):
     assert not np.array_equal(returns(1), returns(2))
 
 
-def test_arms_share_tasks_support_and_starts(agent):
-    arms = [
-        metarl_gan.evaluate(agent, tiny.walk(), tasks=4, episodes=2, generated=generated)
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_arms_share_tasks_support_and_starts(agent, deterministic):
+    settings = {"tasks": 4, "episodes": 2, "deterministic": deterministic}
+    with_generated, without = (
+        metarl_gan.evaluate(agent, tiny.walk(), generated=generated, **settings)
         for generated in (True, False)
-    ]
-    with_generated, without = arms
+    )
     assert without.arm == "real only"
     assert with_generated.task_ids == without.task_ids
     assert np.array_equal(with_generated.returns[:, 0], without.returns[:, 0])

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import metarl_gan
+from metarl_gan import cli
 from metarl_gan.graceful_stop import SIGNALS, GracefulStop, sigterm_as_ctrl_c
 from metarl_gan.run_folder import LAST, RunFolder
 from tests.metarl_gan import tiny
@@ -69,6 +70,15 @@ def test_sigterm_is_ctrl_c_within_a_command():
     before = handlers()
     with sigterm_as_ctrl_c(), pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGTERM)
+    assert handlers() == before
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_any_command_ends_with_130(monkeypatch, capsys, number):
+    before = handlers()
+    monkeypatch.setattr(cli, "_dispatch", lambda _: os.kill(os.getpid(), number))
+    assert cli.main(["evaluate"]) == 130
+    assert capsys.readouterr().err == "metarl-gan: interrupted\n"
     assert handlers() == before
 
 
