@@ -39,6 +39,7 @@ class TrainingRun:
         self.trainer = Trainer(components, family)
         self._progress = progress
         self._validation_environments = EnvironmentPool(family)
+        self._saved_at = -1
 
     def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint of the same run."""
@@ -71,23 +72,26 @@ class TrainingRun:
 
     def _iterate(self, stop: GracefulStop) -> None:
         trainer, every = self.trainer, self.components.config.logging.checkpoint_every
-        log, saved_at = self._open_log(), -1
+        log = self._open_log()
         try:
             while not trainer.finished() and stop.requested is None:
                 metrics = self._meta_iteration()
                 log.log(trainer.counters.meta_iterations, metrics)
                 if trainer.counters.meta_iterations % every == 0:
-                    self._save(LAST)
-                    saved_at = trainer.counters.meta_iterations
-            if saved_at != trainer.counters.meta_iterations:
-                self._save(LAST)
+                    self._save_last()
+            self._save_last()
         finally:
             log.close()
 
     def _meta_iteration(self) -> Metrics:
         metrics = self.trainer.meta_iteration()
         every = self.components.config.logging.validate_every
-        if self.trainer.counters.meta_iterations % every == 0 or self.trainer.finished():
+        if self.trainer.counters.meta_iterations % every == 0:
+            metrics |= self._validate()
+        elif self.trainer.finished():
+            # The end may be the best. A longer run would not have looked here, so that the
+            # checkpoint it resumes from is written first.
+            self._save_last()
             metrics |= self._validate()
         return metrics
 
@@ -111,6 +115,12 @@ class TrainingRun:
             "validation_return": float(after),
             "validation_real_steps": float(counters.validation_real_steps),
         }
+
+    def _save_last(self) -> None:
+        """Write the checkpoint to resume from, once per meta-iteration."""
+        if self._saved_at != self.trainer.counters.meta_iterations:
+            self._save(LAST)
+            self._saved_at = self.trainer.counters.meta_iterations
 
     def _save(self, name: str) -> None:
         tensors, state = self.trainer.tensors(), self.trainer.state()

@@ -11,6 +11,7 @@
 """
 
 import ast
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -193,7 +194,7 @@ def known_families(modules: list[Module], families: set[str]) -> list[str]:
 
 def declared_dependencies() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    names = [requirement.partition(">")[0].strip() for requirement in project["dependencies"]]
+    names = [re.split(r"[\[>=]", requirement)[0].strip() for requirement in project["dependencies"]]
     return {IMPORT_NAMES.get(name, name) for name in names}
 
 

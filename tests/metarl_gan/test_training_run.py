@@ -60,6 +60,23 @@ def test_2n_iterations_equal_n_and_a_resumed_n_to_the_bit(tmp_path, arm):
     assert json.loads((tmp_path / "parts" / "config.json").read_text())["iterations"] == 4
 
 
+def test_the_validation_at_the_end_of_a_run_is_no_part_of_what_is_resumed(tmp_path):
+    """Three iterations end between validations; the whole run does not validate there."""
+    tiny.train(tmp_path / "whole", iterations=6)
+    tiny.train(tmp_path / "parts", iterations=3)
+    assert [
+        row.get("validation_return") is not None for row in read_metrics(tmp_path / "parts")
+    ] == [
+        False,
+        True,
+        True,
+    ]
+    metarl_gan.train(tiny.walk(), resume=tmp_path / "parts", iterations=6, progress=False)
+    whole, parts = state(tmp_path / "whole"), state(tmp_path / "parts")
+    tiny.assert_same_tensors(whole[0], parts[0])
+    assert whole[1:] == parts[1:]
+
+
 def test_the_learnt_is_in_the_checkpoint(tmp_path):
     """What a resumed run could miss without a failure: each of these, if it were left out."""
     tiny.train(tmp_path, iterations=2)
