@@ -217,7 +217,8 @@ class LoggingConfig:
     """What is validated and saved while training, and how often."""
 
     validate_every: int = 10
-    """Meta-iterations between validations on held-out tasks of the train split."""
+    """Meta-iterations between validations on held-out tasks of the train split; the best
+    checkpoint is chosen among those validated."""
     checkpoint_every: int = 20
     """Meta-iterations between checkpoints."""
     tensorboard: bool = True

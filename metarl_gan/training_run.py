@@ -88,11 +88,6 @@ class TrainingRun:
         every = self.components.config.logging.validate_every
         if self.trainer.counters.meta_iterations % every == 0:
             metrics |= self._validate()
-        elif self.trainer.finished():
-            # The end may be the best. A longer run would not have looked here, so that the
-            # checkpoint it resumes from is written first.
-            self._save_last()
-            metrics |= self._validate()
         return metrics
 
     def _validate(self) -> Metrics:
