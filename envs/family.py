@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import gymnasium
 
+from metarl_gan.envs.backends import Stepping, choose_backend, make_looped
 from metarl_gan.envs.distributions import Distribution
 from metarl_gan.envs.errors import FamilyError
 from metarl_gan.envs.task import ParameterValue, Task
@@ -15,9 +16,10 @@ from metarl_gan.envs.vector import TaskVectorEnv
 class TaskFamily(ABC):
     """A distribution over tasks that share observation and action spaces.
 
-    A subclass calls `super().__init__` with what it is, and implements `make` and `make_vec`
-    (`SyncTaskVectorEnv(self.make, tasks, …)` will do for the latter). Most families need no
-    subclass: see `ParametricFamily`.
+    A subclass calls `super().__init__` with what it is, and implements `make`; the rest has
+    defaults. One that steps all environments as arrays implements `make_native`; one whose
+    environments change their task cheaply implements `retask`. Most families need no subclass:
+    see `ParametricFamily`.
 
     Attributes:
         name: The family's name, the first part of its tasks' ids.
@@ -76,13 +78,62 @@ class TaskFamily(ABC):
         """The task with exactly these parameters, e.g. `family.task(x=0.25, y=-0.1)`."""
         return self.task_space.task(self.name, parameters)
 
-    @abstractmethod
-    def make(self, task: Task) -> gymnasium.Env:
-        """One environment of `task`; `reset()` keeps the task; ends at `horizon`."""
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """What `make_vec` can step this family with; "native" where all move as arrays."""
+        native = type(self).make_native is not TaskFamily.make_native
+        return ("native", "sync", "async") if native else ("sync", "async")
 
     @abstractmethod
-    def make_vec(self, tasks: Sequence[Task], envs_per_task: int = 1) -> TaskVectorEnv:
-        """`len(tasks) * envs_per_task` environments stepped together, task-major."""
+    def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
+        """One environment of `task`; `reset()` keeps the task; ends at `horizon`.
+
+        `render_mode` is given only where somebody wants to see it: a subclass that cannot be
+        rendered may leave it out.
+        """
+
+    def make_vec(
+        self,
+        tasks: Sequence[Task],
+        envs_per_task: int = 1,
+        *,
+        backend: str = "auto",
+        step_timeout_s: float = 60.0,
+        processes: int | None = None,
+    ) -> TaskVectorEnv:
+        """`len(tasks) * envs_per_task` environments stepped together, task-major.
+
+        Every backend gives the same numbers under a seed.
+
+        Args:
+            tasks: At least one.
+            envs_per_task: Environments of each task.
+            backend: "native" (all as arrays, in this process), "sync" (one after the other in
+                this process), "async" (in other processes), or "auto": native where there is
+                one, else async where a step of an environment takes so long that it pays.
+            step_timeout_s: "async": an environment that takes longer in a step, or ten times
+                longer in being built or reset, is given up and reported.
+            processes: "async": how many; `None` takes one per processor.
+
+        Raises `FamilyError` for a backend that this family does not have, and for environments
+        that cannot be made.
+        """
+        stepping = Stepping(backend=backend, step_timeout_s=step_timeout_s, processes=processes)
+        chosen = choose_backend(self, len(tasks) * envs_per_task, stepping)
+        if chosen == "native":
+            return self.make_native(tasks, envs_per_task)
+        return make_looped(self, tasks, envs_per_task, chosen, stepping)
+
+    def make_native(self, tasks: Sequence[Task], envs_per_task: int) -> TaskVectorEnv:
+        """All environments as arrays; implemented by families that can."""
+        raise FamilyError(f"{self.name} has no native stepping; give one of {self.backends}")
+
+    def retask(self, env: gymnasium.Env, task: Task) -> bool:
+        """Turn `env`, which `make` returned, into one of `task` in place.
+
+        Returns False where it has to be made anew, as by default.
+        """
+        return False
 
 
 def require_horizon(name: str, horizon: int) -> None:

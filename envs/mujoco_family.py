@@ -75,10 +75,10 @@ class MujocoFamily(TaskFamily):
             threads=threads,
         )
 
-    def make(self, task: Task) -> gymnasium.Env:
+    def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
         """One environment of `task`, with its time limit."""
-        return SingleTaskEnv(self.make_vec([task]))
+        return SingleTaskEnv(self.make_native([task], 1))
 
-    def make_vec(self, tasks: Sequence[Task], envs_per_task: int = 1) -> MujocoVectorEnv:
+    def make_native(self, tasks: Sequence[Task], envs_per_task: int) -> MujocoVectorEnv:
         """All environments, stepped in one call per control step."""
         return MujocoVectorEnv(self._setup, tasks, envs_per_task)

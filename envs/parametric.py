@@ -8,11 +8,9 @@ from metarl_gan.envs.attributes import set_attribute
 from metarl_gan.envs.distributions import Distribution
 from metarl_gan.envs.errors import FamilyError
 from metarl_gan.envs.family import TaskFamily, require_horizon
-from metarl_gan.envs.sync_vector import SyncTaskVectorEnv
 from metarl_gan.envs.task import Task
 from metarl_gan.envs.task_env import TaskEnv, float32_box
 from metarl_gan.envs.task_space import TaskSpace
-from metarl_gan.envs.vector import TaskVectorEnv
 
 Splits = Sequence[str] | Mapping[str, Mapping[str, Distribution]]
 
@@ -76,35 +74,35 @@ class ParametricFamily(TaskFamily):
         )
         probe.close()
 
-    def make(self, task: Task) -> gymnasium.Env:
+    def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
         """One environment of `task`, with its time limit."""
-        return TaskEnv(self._build(task), task)
+        return TaskEnv(self._build(task, render_mode), task)
 
-    def make_vec(self, tasks: Sequence[Task], envs_per_task: int = 1) -> TaskVectorEnv:
-        """The environments in a Python loop; `set_tasks` only sets attributes."""
-        retask = self._retask if isinstance(self._env, str) else None
-        return SyncTaskVectorEnv(self, tasks, envs_per_task, retask=retask)
-
-    def _build(self, task: Task) -> gymnasium.Env:
+    def retask(self, env: gymnasium.Env, task: Task) -> bool:
+        """Set the attributes; what a callable made has to be made anew."""
         if not isinstance(self._env, str):
-            made = self._env(**task.parameters)
+            return False
+        _configure(env, task)
+        if isinstance(env, TaskEnv):
+            env.task = task
+        return True
+
+    def _build(self, task: Task, render_mode: str | None = None) -> gymnasium.Env:
+        # Only where somebody wants to see it: not every environment knows render_mode.
+        shown = {} if render_mode is None else {"render_mode": render_mode}
+        if not isinstance(self._env, str):
+            made = self._env(**task.parameters, **shown)
             if not isinstance(made, gymnasium.Env):
                 raise FamilyError(f"{self._env!r} returned {made!r}, which is no gymnasium.Env")
             return gymnasium.wrappers.TimeLimit(made, self._horizon)
         try:
             env = gymnasium.make(
-                self._env, max_episode_steps=self._horizon, disable_env_checker=True
+                self._env, max_episode_steps=self._horizon, disable_env_checker=True, **shown
             )
         except gymnasium.error.Error as error:
             raise FamilyError(f"environment {self._env!r} cannot be made: {error}") from error
         _configure(env, task)
         return env
-
-    @staticmethod
-    def _retask(env: gymnasium.Env, task: Task) -> None:
-        _configure(env, task)
-        if isinstance(env, TaskEnv):
-            env.task = task
 
 
 def _configure(env: gymnasium.Env, task: Task) -> None:

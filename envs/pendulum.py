@@ -56,11 +56,11 @@ class PendulumPhysics(TaskFamily):
             "Pendulum-v1", _RANGES, horizon=HORIZON, name="pendulum-physics"
         )
 
-    def make(self, task: Task) -> gymnasium.Env:
+    def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
         """Gymnasium's own Pendulum-v1 with the task's physics."""
-        return self._single.make(task)
+        return self._single.make(task, render_mode=render_mode)
 
-    def make_vec(self, tasks: Sequence[Task], envs_per_task: int = 1) -> TaskVectorEnv:
+    def make_native(self, tasks: Sequence[Task], envs_per_task: int) -> TaskVectorEnv:
         """All pendulums as one array of angles and one of velocities."""
         return _PendulumVectorEnv(tasks, envs_per_task)
 
@@ -88,7 +88,8 @@ class _PendulumVectorEnv(TaskVectorEnv):
 
     def _start(self, rows: np.ndarray, seed: int | None) -> tuple[np.ndarray, dict[str, Any]]:
         high = np.array([np.pi, 1.0])
-        self._states[rows] = self.np_random.uniform(-high, high, (len(rows), 2))
+        draws = [generator.uniform(-high, high) for generator in self._row_generators(rows)]
+        self._states[rows] = draws
         return _observe(self._states[rows]), {}
 
     def _advance(

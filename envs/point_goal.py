@@ -45,11 +45,11 @@ class PointGoal(TaskFamily):
             reference=-0.5,
         )
 
-    def make(self, task: Task) -> gymnasium.Env:
+    def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
         """One environment of `task`, with its time limit."""
-        return SingleTaskEnv(self.make_vec([task]))
+        return SingleTaskEnv(self.make_native([task], 1))
 
-    def make_vec(self, tasks: Sequence[Task], envs_per_task: int = 1) -> TaskVectorEnv:
+    def make_native(self, tasks: Sequence[Task], envs_per_task: int) -> TaskVectorEnv:
         """All environments as two numpy arrays, positions and goals."""
         return _PointGoalVectorEnv(tasks, envs_per_task)
 

@@ -1,15 +1,11 @@
 """One environment that somebody made, as a family of one task."""
 
-from collections.abc import Sequence
-
 import gymnasium
 
 from metarl_gan.envs.distributions import Choice
 from metarl_gan.envs.family import TaskFamily
-from metarl_gan.envs.sync_vector import SyncTaskVectorEnv
 from metarl_gan.envs.task import Task
 from metarl_gan.envs.task_space import TaskSpace
-from metarl_gan.envs.vector import TaskVectorEnv
 
 
 class SingleEnvironment(TaskFamily):
@@ -25,10 +21,6 @@ class SingleEnvironment(TaskFamily):
         )
         self._env = env
 
-    def make(self, task: Task) -> gymnasium.Env:
+    def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
         """The environment itself."""
         return self._env
-
-    def make_vec(self, tasks: Sequence[Task], envs_per_task: int = 1) -> TaskVectorEnv:
-        """The environment itself, as a vector of one."""
-        return SyncTaskVectorEnv(self, tasks, envs_per_task)

@@ -2,14 +2,14 @@
 
 import contextlib
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 
+from metarl_gan.envs.environment_source import EnvironmentSource
 from metarl_gan.envs.errors import FamilyError
-from metarl_gan.envs.family import TaskFamily
 from metarl_gan.envs.task import Task
 from metarl_gan.envs.vector import TaskVectorEnv
 
@@ -26,8 +26,6 @@ class SyncTaskVectorEnv(TaskVectorEnv):
         family: Builds the environments.
         tasks: The tasks.
         envs_per_task: Environments of each task.
-        retask: Turns an environment into one of another task in place. Without it, `set_tasks`
-            builds the environments anew.
 
     Raises:
         FamilyError: An environment cannot be built; the message names the task.
@@ -35,11 +33,9 @@ class SyncTaskVectorEnv(TaskVectorEnv):
 
     def __init__(
         self,
-        family: TaskFamily,
+        family: EnvironmentSource,
         tasks: Sequence[Task],
         envs_per_task: int = 1,
-        *,
-        retask: Callable[[gymnasium.Env, Task], None] | None = None,
     ) -> None:
         super().__init__(
             tasks=tasks,
@@ -49,7 +45,6 @@ class SyncTaskVectorEnv(TaskVectorEnv):
             horizon=family.horizon,
         )
         self._family = family
-        self._change_task = retask
         self._failures: dict[int, str] = {}
         self._envs = [self._build(index) for index in range(self.num_envs)]
 
@@ -70,10 +65,9 @@ class SyncTaskVectorEnv(TaskVectorEnv):
 
     def _retask(self) -> None:
         for index, env in enumerate(self._envs):
-            if self._change_task is None or self._failures.pop(index, None) is not None:
+            broken = self._failures.pop(index, None) is not None
+            if broken or not self._family.retask(env, self._task(index)):
                 self._rebuild(index)
-            else:
-                self._change_task(env, self._task(index))
 
     def _start(self, rows: np.ndarray, seed: int | None) -> tuple[np.ndarray, dict[str, Any]]:
         observations = np.empty((len(rows), *self._observations.shape[1:]), np.float32)

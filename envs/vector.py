@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
@@ -19,10 +20,18 @@ class TaskVectorEnv(VectorEnv, ABC):
 
     There is no autoreset (`AutoresetMode.DISABLED`). An environment that has ended stays frozen
     until it is reset: it repeats its last observation with reward 0, `terminated` and
-    `truncated` False, and costs no real step. `info["stepped"]`, bool `[num_envs]`, says which
-    environments a call really stepped.
+    `truncated` False, and costs no real step. What `step` puts into `info`:
+
+    - `"stepped"`, bool `[num_envs]`: which environments the call really stepped;
+    - `"final_obs"`, float32 `[num_envs, obs]`, with `"_final_obs"`, bool `[num_envs]`, where an
+      episode ended in this call: its last observation, which `step` returns as well;
+    - `"failures"`, where environments broke: by index, the task's id and the traceback. Their
+      observation is NaN and their episode truncated; the others go on.
 
     Actions arrive as the policy sampled them; `step` clips them to the action space.
+
+    `reset(seed=s)` starts row `i` as a single environment starts with `reset(seed=s + i)`, on
+    every backend; later resets without a seed go on from there, row by row.
 
     Subclasses implement `_start`, `_advance` and `_retask` on arrays of all environments.
     """
@@ -52,6 +61,8 @@ class TaskVectorEnv(VectorEnv, ABC):
         self.observation_space = batch_space(observation_space, self.num_envs)
         self.action_space = batch_space(action_space, self.num_envs)
         self._needs_reset = np.ones(self.num_envs, bool)
+        self._generators: list[np.random.Generator | None] = [None] * self.num_envs
+        self._row_seeds = np.full(self.num_envs, -1)
         self._finished = np.zeros(self.num_envs, bool)
         self._elapsed = np.zeros(self.num_envs, np.int64)
         self._observations = np.zeros((self.num_envs, *(observation_space.shape or ())), np.float32)
@@ -60,7 +71,7 @@ class TaskVectorEnv(VectorEnv, ABC):
     def _start(self, rows: np.ndarray, seed: int | None) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin new episodes in `rows` (indices): their observations `[len(rows), obs]`, info.
 
-        `self.np_random` is already seeded when `seed` is given.
+        Randomness is drawn from `self._row_generators(rows)`, already seeded.
         """
 
     @abstractmethod
@@ -86,8 +97,11 @@ class TaskVectorEnv(VectorEnv, ABC):
         that is not bool `[num_envs]`.
         """
         super().reset(seed=seed)
-        mask = self._mask(options)
-        rows = np.flatnonzero(mask)
+        rows = np.flatnonzero(self._mask(options))
+        if seed is not None:
+            self._row_seeds[rows] = seed + rows
+            for row in rows.tolist():
+                self._generators[row] = None
         observations, info = self._start(rows, seed)
         self._observations[rows] = observations
         self._elapsed[rows] = 0
@@ -128,6 +142,9 @@ class TaskVectorEnv(VectorEnv, ABC):
         truncated |= stepped & (self._elapsed >= self.horizon)
         self._finished |= terminated | truncated
         info = {**info, "stepped": stepped}
+        ended = terminated | truncated
+        if ended.any():
+            info |= {"final_obs": self._observations.copy(), "_final_obs": ended}
         return self._observations.copy(), rewards, terminated, truncated, info
 
     def set_tasks(self, tasks: Sequence[Task]) -> None:
@@ -151,6 +168,21 @@ class TaskVectorEnv(VectorEnv, ABC):
         """One numeric task parameter of every environment, float64 `[num_envs]`."""
         values = np.array([float(task.parameters[name]) for task in self.tasks])
         return np.repeat(values, self.envs_per_task)
+
+    def _row_generators(self, rows: np.ndarray) -> list[np.random.Generator]:
+        """The random generators of `rows`, each as a single environment's own would be.
+
+        They are made when a family first draws from them: many families never do.
+        """
+        found = []
+        for row in rows.tolist():
+            generator = self._generators[row]
+            if generator is None:
+                seed = int(self._row_seeds[row])
+                generator, _ = np_random(seed if seed >= 0 else None)
+                self._generators[row] = generator
+            found.append(generator)
+        return found
 
     def _mask(self, options: dict[str, Any] | None) -> np.ndarray:
         mask = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs, bool)))

@@ -4,7 +4,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from metarl_gan.envs import ParametricFamily, SyncTaskVectorEnv, TaskFamily, TaskSpace, Uniform
+from metarl_gan.envs import ParametricFamily, TaskFamily, TaskSpace, Uniform
 
 
 class Walk(gymnasium.Env):
@@ -122,6 +122,3 @@ class Endless(TaskFamily):
 
     def make(self, task):
         return Walk(**task.parameters)
-
-    def make_vec(self, tasks, envs_per_task=1):
-        return SyncTaskVectorEnv(self, tasks, envs_per_task)
