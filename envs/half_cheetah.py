@@ -7,19 +7,16 @@ import numpy as np
 
 from metarl_gan.envs.distributions import Choice, Uniform
 from metarl_gan.envs.family import TaskFamily
-from metarl_gan.envs.mujoco_api import MjModel
 from metarl_gan.envs.mujoco_family import MujocoFamily
 from metarl_gan.envs.mujoco_rules import MujocoRules, MujocoState
-from metarl_gan.envs.task import ParameterValue
 from metarl_gan.envs.task_space import TaskSpace
 
 HORIZON = 200
-FRAME_SKIP = 5
 CONTROL_COST = 0.05
 
 
 class _HalfCheetah(MujocoRules):
-    """Start and observation of HalfCheetah-v5; the reward is left to the family."""
+    """HalfCheetah-v5; the reward is left to the family."""
 
     @abstractmethod
     def running_reward(
@@ -27,14 +24,15 @@ class _HalfCheetah(MujocoRules):
     ) -> np.ndarray:
         """What the torso's velocity along x, in m/s, is worth to each environment's task."""
 
-    def start(
-        self, rng: np.random.Generator, positions: np.ndarray, velocities: np.ndarray
+    env_id = "HalfCheetah-v5"
+
+    def start_noise(
+        self, rng: np.random.Generator, nq: int, nv: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        noise = rng.uniform(-0.1, 0.1, positions.shape)
-        return positions + noise, velocities + 0.1 * rng.standard_normal(velocities.shape)
+        return rng.uniform(-0.1, 0.1, nq), 0.1 * rng.standard_normal(nv)
 
     def observe(self, state: MujocoState) -> np.ndarray:
-        return np.concatenate([state.positions[:, 1:], state.velocities], axis=-1)
+        return np.concatenate([state["qpos"][:, 1:], state["qvel"]], axis=-1)
 
     def reward(
         self,
@@ -43,15 +41,12 @@ class _HalfCheetah(MujocoRules):
         actions: np.ndarray,
         parameters: Mapping[str, np.ndarray],
     ) -> np.ndarray:
-        velocity = (after.positions[:, 0] - before.positions[:, 0]) / after.time_step
+        velocity = (after["qpos"][:, 0] - before["qpos"][:, 0]) / after.time_step
         effort = np.square(actions).sum(axis=-1)
         return self.running_reward(velocity, parameters) - CONTROL_COST * effort
 
     def terminated(self, after: MujocoState) -> np.ndarray:
-        return np.zeros(len(after.positions), bool)
-
-    def configure(self, model: MjModel, parameters: Mapping[str, ParameterValue]) -> bool:
-        return False
+        return np.zeros(len(after["qpos"]), bool)
 
 
 class _RunAtVelocity(_HalfCheetah):
@@ -85,8 +80,6 @@ def half_cheetah_velocity(*, threads: int | None = None) -> TaskFamily:
         name="half-cheetah-velocity",
         task_space=TaskSpace(parameters={"velocity": Uniform(0.0, 3.0, unit="m/s")}),
         rules=_RunAtVelocity(),
-        model="half_cheetah.xml",
-        frame_skip=FRAME_SKIP,
         horizon=HORIZON,
         floors={"zero_action": -300.0, "random": -349.0, "reference": -44.0},
         threads=threads,
@@ -107,8 +100,6 @@ def half_cheetah_direction(*, threads: int | None = None) -> TaskFamily:
         name="half-cheetah-direction",
         task_space=TaskSpace(parameters={"direction": Choice([-1, 1])}, splits=("train",)),
         rules=_RunInDirection(),
-        model="half_cheetah.xml",
-        frame_skip=FRAME_SKIP,
         horizon=HORIZON,
         floors={"zero_action": 0.0, "random": -20.0, "reference": 1664.0},
         threads=threads,

@@ -6,10 +6,10 @@ They live in compiled modules that type checkers cannot see into: one place to s
 from mujoco import (  # pyrefly: ignore[missing-module-attribute]
     MjData,
     MjModel,
+    mj_forward,
+    mj_rnePostConstraint,
     mj_setConst,
-    mj_stateSize,
-    mjtState,
+    mj_step,
 )
-from mujoco.rollout import Rollout
 
-__all__ = ["MjData", "MjModel", "Rollout", "mj_setConst", "mj_stateSize", "mjtState"]
+__all__ = ["MjData", "MjModel", "mj_forward", "mj_rnePostConstraint", "mj_setConst", "mj_step"]

@@ -1,36 +1,34 @@
-"""A task family on MuJoCo physics."""
+"""A task family on one of Gymnasium's MuJoCo environments."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 
 from metarl_gan.envs.errors import FamilyError
 from metarl_gan.envs.family import TaskFamily
-from metarl_gan.envs.mujoco_model import load_physics
+from metarl_gan.envs.mujoco_model import load_physics, refresh
 from metarl_gan.envs.mujoco_rules import MujocoRules, MujocoState
 from metarl_gan.envs.mujoco_vector import MujocoSetup, MujocoVectorEnv
-from metarl_gan.envs.single import SingleTaskEnv
 from metarl_gan.envs.task import Task
+from metarl_gan.envs.task_env import TaskEnv, float32_box
 from metarl_gan.envs.task_space import TaskSpace
 
 
 class MujocoFamily(TaskFamily):
-    """A MuJoCo model, a task space, and rules: see `half_cheetah.py` for one in full.
+    """Gymnasium's environment, a task space, and rules: see `half_cheetah.py` for one in full.
 
     Args:
         name: The family's name.
         task_space: Parameter ranges and splits.
-        rules: Observation, reward, end and start of an episode.
-        model: Path of a MuJoCo model, or the name of one that comes with Gymnasium.
-        frame_skip: Physics steps per control step.
+        rules: The environment, reward, and physics of a task.
         horizon: Control steps per episode.
         floors: As in `TaskFamily`, and under "reference" what a good agent reaches.
-        threads: How many threads step the environments; `None`: one per processor, at most 8.
+        threads: How many threads step the environments; `None`: one per processor.
 
     Raises:
-        FamilyError: `threads` or `frame_skip` is below 1.
+        FamilyError: `threads` is below 1.
     """
 
     def __init__(
@@ -39,46 +37,82 @@ class MujocoFamily(TaskFamily):
         name: str,
         task_space: TaskSpace,
         rules: MujocoRules,
-        model: str,
-        frame_skip: int,
         horizon: int,
         floors: Mapping[str, float],
         threads: int | None = None,
     ) -> None:
-        if frame_skip < 1 or (threads is not None and threads < 1):
+        if threads is not None and threads < 1:
             raise FamilyError(
-                f"{name}: frame_skip is {frame_skip}, threads is {threads}; both must be ≥ 1 "
-                "(threads=None takes one per processor)"
+                f"{name}: threads is {threads}; it must be ≥ 1, or None for one per processor"
             )
-        physics = load_physics(model)
-        low, high = physics.actuator_ctrlrange.T.astype(np.float32)
-        pose = MujocoState(
-            positions=physics.qpos0[None], velocities=np.zeros((1, physics.nv)), time_step=1.0
-        )
-        n_observations = rules.observe(pose).shape[1]
+        original = gymnasium.make(rules.env_id, disable_env_checker=True, **rules.env_options)
+        physics: Any = original.unwrapped
         super().__init__(
             name=name,
             task_space=task_space,
-            observation_space=spaces.Box(-np.inf, np.inf, (n_observations,), np.float32),
-            action_space=spaces.Box(low, high, dtype=np.float32),
+            observation_space=float32_box(original.observation_space),
+            action_space=float32_box(original.action_space),
             horizon=horizon,
             floors={key: value for key, value in floors.items() if key != "reference"},
             reference=floors.get("reference"),
         )
         self._setup = MujocoSetup(
-            model=physics,
+            model=load_physics(physics.fullpath),
             rules=rules,
             observation_space=self.observation_space,
             action_space=self.action_space,
             horizon=horizon,
-            frame_skip=frame_skip,
+            frame_skip=physics.frame_skip,
             threads=threads,
         )
+        original.close()
 
     def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
-        """One environment of `task`, with its time limit."""
-        return SingleTaskEnv(self.make_native([task], 1))
+        """Gymnasium's own environment with the task's physics and reward."""
+        rules = self._setup.rules
+        env = gymnasium.make(
+            rules.env_id,
+            max_episode_steps=self.horizon,
+            disable_env_checker=True,
+            render_mode=render_mode,
+            **rules.env_options,
+        )
+        physics: Any = env.unwrapped
+        if rules.configure(physics.model, task.parameters):
+            refresh(physics.model)
+        return TaskEnv(_TaskReward(env, rules, task, self._setup.time_step), task)
 
     def make_native(self, tasks: Sequence[Task], envs_per_task: int) -> MujocoVectorEnv:
-        """All environments, stepped in one call per control step."""
+        """All environments as arrays, stepped by threads."""
         return MujocoVectorEnv(self._setup, tasks, envs_per_task)
+
+
+class _TaskReward(gymnasium.Wrapper):
+    """The task's reward in place of Gymnasium's; that one stays in `info["original_reward"]`."""
+
+    def __init__(
+        self, env: gymnasium.Env, rules: MujocoRules, task: Task, time_step: float
+    ) -> None:
+        super().__init__(env)
+        self._rules = rules
+        self._time_step = time_step
+        self._parameters = {
+            name: np.array([value], np.float64)
+            for name, value in task.parameters.items()
+            if not isinstance(value, str)
+        }
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """One control step, rewarded by the rules."""
+        before = self._state()
+        observation, original, terminated, truncated, info = self.env.step(action)
+        actions = np.asarray(action, np.float64)[None]
+        rewards = self._rules.reward(before, self._state(), actions, self._parameters)
+        info = {**info, "original_reward": original}
+        return observation, float(rewards[0]), terminated, truncated, info
+
+    def _state(self) -> MujocoState:
+        data: Any = self.env.unwrapped
+        names = ("qpos", "qvel", *self._rules.fields)
+        arrays = {name: np.array(getattr(data.data, name))[None] for name in names}
+        return MujocoState(arrays=arrays, time_step=self._time_step)

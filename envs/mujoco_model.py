@@ -1,24 +1,23 @@
-"""Loading a MuJoCo model with nothing in it but physics."""
+"""MuJoCo models: with nothing in them but physics, and with the physics of a task."""
 
+import copy
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from pathlib import Path
 
-import gymnasium
-
-from metarl_gan.envs.mujoco_api import MjModel
+from metarl_gan.envs.mujoco_api import MjData, MjModel, mj_setConst
+from metarl_gan.envs.mujoco_rules import MujocoRules
+from metarl_gan.envs.task import ParameterValue
 
 _UNPHYSICAL = ("camera", "light", "texture", "material", "visual", "skin", "sensor", "custom")
 
 
-def load_physics(model: str) -> MjModel:
-    """Compile `model` without cameras, lights, textures and sensors, which only cost time.
+def load_physics(path: str | Path) -> MjModel:
+    """Compile the model at `path` without cameras, lights, textures and sensors.
 
-    `model` is a path, or the name of a model that comes with Gymnasium ("half_cheetah.xml").
-    Models that refer to further files are compiled as they are. Raises `FileNotFoundError`.
+    They cost memory and time, and change no state. Models that refer to further files are
+    compiled as they are. Raises `FileNotFoundError`.
     """
-    path = Path(model)
-    if not path.is_absolute() and not path.exists():
-        path = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / model
     tree = ET.parse(path)
     if any("file" in element.attrib for element in tree.iter()):
         return MjModel.from_xml_path(str(path))
@@ -27,3 +26,19 @@ def load_physics(model: str) -> MjModel:
         for child in [child for child in parent if child.tag in _UNPHYSICAL]:
             parent.remove(child)
     return MjModel.from_xml_string(ET.tostring(tree.getroot(), encoding="unicode"))
+
+
+def model_of_task(
+    original: MjModel, rules: MujocoRules, parameters: Mapping[str, ParameterValue]
+) -> MjModel:
+    """A copy of `original` with the task's physics; `original` itself where there is none."""
+    own = copy.copy(original)
+    if not rules.configure(own, parameters):
+        return original
+    refresh(own)
+    return own
+
+
+def refresh(model: MjModel) -> None:
+    """Recompute what a model derives from masses and inertias: weights, the solver's scales."""
+    mj_setConst(model, MjData(model))

@@ -1,4 +1,4 @@
-"""What a MuJoCo family adds to the physics: observation, reward, end and start of an episode."""
+"""What a MuJoCo family adds to Gymnasium's environment: reward, physics of a task, batching."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,30 +12,46 @@ from metarl_gan.envs.task import ParameterValue
 
 @dataclass(frozen=True, kw_only=True)
 class MujocoState:
-    """Positions `[n, nq]` and velocities `[n, nv]` of `n` environments, in MuJoCo's order.
+    """`n` environments between two control steps: `state["qpos"]` is `[n, nq]`.
 
-    `time_step` is the duration of a control step, in seconds.
+    The names are those of `MjData`; what is there besides `qpos` and `qvel` is what the rules'
+    `fields` ask for. As in Gymnasium, derived fields such as `xpos` are those of the last physics
+    step's beginning. `time_step` is the duration of a control step, in seconds.
     """
 
-    positions: np.ndarray
-    velocities: np.ndarray
+    arrays: Mapping[str, np.ndarray]
     time_step: float
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.arrays[name]
 
 
 class MujocoRules(ABC):
-    """The rules of one MuJoCo family, for many environments at once.
+    """One MuJoCo family on top of one of Gymnasium's environments.
 
-    Every array has a leading environment axis; `parameters` holds one array `[n]` per declared
-    parameter. A new family implements these five methods and passes them to `MujocoFamily`.
+    A single environment is Gymnasium's own, but for the reward and the task's physics. Many at
+    once are stepped by MuJoCo alone, so that the rules say as array operations what Gymnasium's
+    code says of one: `tests/envs/test_mujoco.py` compares the two over whole episodes. Every
+    array has a leading environment axis; `parameters` holds one array `[n]` per declared
+    parameter.
+
+    Attributes:
+        env_id: Gymnasium's environment.
+        env_options: What it is made with, e.g. `{"terminate_when_unhealthy": False}`.
+        fields: Further arrays of `MjData` that the methods below read, e.g. `("xpos",)`.
     """
 
-    @abstractmethod
-    def start(
-        self, rng: np.random.Generator, positions: np.ndarray, velocities: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Positions `[n, nq]` and velocities `[n, nv]` to begin with.
+    env_id: str
+    env_options: Mapping[str, object] = {}
+    fields: tuple[str, ...] = ()
 
-        The arguments hold the model's default pose, one row per environment.
+    @abstractmethod
+    def start_noise(
+        self, rng: np.random.Generator, nq: int, nv: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What one environment adds to the model's pose `[nq]` and velocity `[nv]` at first.
+
+        Draws in the order in which Gymnasium's `reset_model` does.
         """
 
     @abstractmethod
@@ -56,10 +72,10 @@ class MujocoRules(ABC):
     def terminated(self, after: MujocoState) -> np.ndarray:
         """Bool `[n]`: whose episode the state reached ends."""
 
-    @abstractmethod
     def configure(self, model: MjModel, parameters: Mapping[str, ParameterValue]) -> bool:
-        """Write one task's physics into a fresh copy of the model, in place.
+        """Write one task's physics into a model as Gymnasium has it, in place.
 
-        Returns whether anything was written: families whose tasks differ by reward alone return
-        False and share one model.
+        Returns whether anything was written: families whose tasks differ by reward alone, as by
+        default, return False and share one model.
         """
+        return False
