@@ -18,7 +18,14 @@ import metarl_gan.envs.builtin as _builtin  # noqa: F401 - registers the built-i
 
 if TYPE_CHECKING:
     from metarl_gan.envs.check import FamilyReport, check_family
-    from metarl_gan.envs.distributions import Choice, Distribution, LogUniform, Uniform
+    from metarl_gan.envs.distributions import (
+        Choice,
+        DiskRadius,
+        Distribution,
+        LogUniform,
+        Uniform,
+        Union,
+    )
     from metarl_gan.envs.errors import FamilyError
     from metarl_gan.envs.family import TaskFamily
     from metarl_gan.envs.parametric import ParametricFamily
@@ -31,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Choice",
+    "DiskRadius",
     "Distribution",
     "FamilyError",
     "FamilyReport",
@@ -43,6 +51,7 @@ __all__ = [
     "TaskVectorEnv",
     "Transitions",
     "Uniform",
+    "Union",
     "check_family",
     "list_families",
     "make_family",
@@ -51,6 +60,7 @@ __all__ = [
 
 _HOME = {
     "Choice": "distributions",
+    "DiskRadius": "distributions",
     "Distribution": "distributions",
     "FamilyError": "errors",
     "FamilyReport": "check",
@@ -63,6 +73,7 @@ _HOME = {
     "TaskVectorEnv": "vector",
     "Transitions": "transitions",
     "Uniform": "distributions",
+    "Union": "distributions",
     "check_family": "check",
     "list_families": "registry",
     "make_family": "registry",

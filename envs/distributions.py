@@ -1,9 +1,10 @@
 """Distributions that a task's parameters are drawn from."""
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -25,6 +26,11 @@ class Distribution(ABC):
     high: float
     unit: str = ""
 
+    @property
+    def text(self) -> str:
+        """The range as people read it, e.g. `"8…12 m/s^2"`."""
+        return _with_unit(f"{self.low:g}…{self.high:g}", self.unit)
+
     @abstractmethod
     def sample(self, rng: np.random.Generator) -> ParameterValue:
         """One draw. Continuous draws are rounded to six significant digits, to read well."""
@@ -39,7 +45,43 @@ class Distribution(ABC):
 
 
 @dataclass(frozen=True)
-class Uniform(Distribution):
+class Range(Distribution, ABC):
+    """A continuous range: uniform on `[low, high]` after a change of scale.
+
+    Raises `FamilyError` unless both bounds are finite and `low < high`.
+    """
+
+    @abstractmethod
+    def scaled(self, value: float) -> float:
+        """`value` on the scale on which draws are uniform."""
+
+    @abstractmethod
+    def unscaled(self, value: float) -> float:
+        """The inverse of `scaled`."""
+
+    @property
+    def length(self) -> float:
+        """How long the range is on that scale."""
+        return self.scaled(self.high) - self.scaled(self.low)
+
+    def __post_init__(self) -> None:
+        if not (_is_number(self.low) and _is_number(self.high) and self.low < self.high):
+            raise FamilyError(
+                f"{self}: low and high must be finite numbers with low < high "
+                "(for a single value use Choice([value]))"
+            )
+
+    def sample(self, rng: np.random.Generator) -> float:
+        drawn = self.unscaled(float(rng.uniform(self.scaled(self.low), self.scaled(self.high))))
+        # Rounding may leave the range.
+        return min(max(float(f"{drawn:.6g}"), self.low), self.high)
+
+    def contains(self, value: ParameterValue) -> bool:
+        return _is_number(value) and self.low <= float(value) <= self.high
+
+
+@dataclass(frozen=True)
+class Uniform(Range):
     """Uniform on `[low, high]`.
 
     >>> Uniform(5.0, 15.0, unit="m/s^2").normalise(15.0)
@@ -48,42 +90,111 @@ class Uniform(Distribution):
     Raises `FamilyError` unless both bounds are finite and `low < high`.
     """
 
-    def __post_init__(self) -> None:
-        _require_bounds(self)
+    def scaled(self, value: float) -> float:
+        return value
 
-    def sample(self, rng: np.random.Generator) -> float:
-        return _rounded(float(rng.uniform(self.low, self.high)), self)
-
-    def contains(self, value: ParameterValue) -> bool:
-        return _is_number(value) and self.low <= float(value) <= self.high
+    def unscaled(self, value: float) -> float:
+        return value
 
     def normalise(self, value: ParameterValue) -> float:
         return _linear(_number(value, self), self.low, self.high)
 
 
 @dataclass(frozen=True)
-class LogUniform(Distribution):
+class LogUniform(Range):
     """Uniform in the logarithm on `[low, high]`: for scales, such as a mass from 0.1 to 10 kg.
 
     Raises `FamilyError` unless both bounds are finite and `0 < low < high`.
     """
 
     def __post_init__(self) -> None:
-        _require_bounds(self)
+        super().__post_init__()
         if self.low <= 0:
             raise FamilyError(f"{self}: low must be above 0; use Uniform for ranges across 0")
 
-    def sample(self, rng: np.random.Generator) -> float:
-        return _rounded(math.exp(rng.uniform(math.log(self.low), math.log(self.high))), self)
+    def scaled(self, value: float) -> float:
+        return math.log(value)
 
-    def contains(self, value: ParameterValue) -> bool:
-        return _is_number(value) and self.low <= float(value) <= self.high
+    def unscaled(self, value: float) -> float:
+        return math.exp(value)
 
     def normalise(self, value: ParameterValue) -> float:
         number = _number(value, self)
         if number <= 0:
             raise FamilyError(f"{number} has no logarithm; {self} takes numbers above 0")
         return _linear(math.log(number), math.log(self.low), math.log(self.high))
+
+
+@dataclass(frozen=True)
+class DiskRadius(Range):
+    """The distance from the centre of a point that is uniform on a disk, or on an annulus.
+
+    Its density is proportional to the radius: `DiskRadius(0.0, 3.0, unit="m")` is 3 √U[0, 1].
+
+    >>> DiskRadius(1.0, 3.0).normalise(2.0)
+    0.0
+
+    Raises `FamilyError` unless both bounds are finite and `0 <= low < high`.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.low < 0:
+            raise FamilyError(f"{self}: low must be at least 0, it is a radius")
+
+    def scaled(self, value: float) -> float:
+        return value**2
+
+    def unscaled(self, value: float) -> float:
+        return math.sqrt(value)
+
+    def normalise(self, value: ParameterValue) -> float:
+        return _linear(_number(value, self), self.low, self.high)
+
+
+@dataclass(frozen=True, init=False)
+class Union(Distribution):
+    """One of several ranges of a kind, drawn from as one range with gaps.
+
+    >>> speeds = Union([Uniform(0.0, 0.5, unit="m/s"), Uniform(3.0, 3.5, unit="m/s")])
+    >>> speeds.contains(1.0), speeds.normalise(3.5)
+    (False, 1.0)
+
+    A range is chosen with probability proportional to its length (of `LogUniform`: of logarithms;
+    of `DiskRadius`: to its area). Values are normalised over the hull, `low..high`.
+    Raises `FamilyError` for no ranges, ranges of different kinds or units, choices, and ranges
+    that overlap.
+    """
+
+    low: float = field(repr=False)
+    high: float = field(repr=False)
+    parts: tuple[Range, ...] = ()
+
+    def __init__(self, parts: Sequence[Range]) -> None:
+        parts = tuple(parts)
+        _require_of_a_kind(parts)
+        for name, value in {
+            "low": min(part.low for part in parts),
+            "high": max(part.high for part in parts),
+            "unit": parts[0].unit,
+            "parts": parts,
+        }.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def text(self) -> str:
+        shown = " | ".join(f"{part.low:g}…{part.high:g}" for part in self.parts)
+        return _with_unit(shown, self.unit)
+
+    def sample(self, rng: np.random.Generator) -> float:
+        lengths = np.array([part.length for part in self.parts])
+        return self.parts[int(rng.choice(len(lengths), p=lengths / lengths.sum()))].sample(rng)
+
+    def contains(self, value: ParameterValue) -> bool:
+        return any(part.contains(value) for part in self.parts)
+
+    def normalise(self, value: ParameterValue) -> float:
+        return replace(self.parts[0], low=self.low, high=self.high).normalise(value)
 
 
 @dataclass(frozen=True, init=False)
@@ -121,6 +232,10 @@ class Choice(Distribution):
         }.items():
             object.__setattr__(self, name, value)
 
+    @property
+    def text(self) -> str:
+        return _with_unit(" | ".join(str(value) for value in self.values), self.unit)
+
     def sample(self, rng: np.random.Generator) -> ParameterValue:
         return self.values[int(rng.integers(len(self.values)))]
 
@@ -135,17 +250,22 @@ class Choice(Distribution):
         return _linear(self.values.index(value), self.low, self.high)
 
 
-def _require_bounds(distribution: Uniform | LogUniform) -> None:
-    low, high = distribution.low, distribution.high
-    if not (_is_number(low) and _is_number(high) and low < high):
+def _require_of_a_kind(parts: tuple[Range, ...]) -> None:
+    shown = f"Union({list(parts)})"
+    if not parts or not all(isinstance(part, Range) for part in parts):
         raise FamilyError(
-            f"{distribution}: low and high must be finite numbers with low < high "
-            "(for a single value use Choice([value]))"
+            f"{shown}: give at least one Uniform, LogUniform or DiskRadius "
+            "(values go into one Choice)"
         )
+    if len({(type(part), part.unit) for part in parts}) > 1:
+        raise FamilyError(f"{shown}: all ranges must be of one kind and in one unit")
+    ordered = sorted(parts, key=lambda part: part.low)
+    if any(left.high > right.low for left, right in itertools.pairwise(ordered)):
+        raise FamilyError(f"{shown}: ranges overlap; merge those that do")
 
 
-def _rounded(value: float, distribution: Uniform | LogUniform) -> float:
-    return min(max(float(f"{value:.6g}"), distribution.low), distribution.high)
+def _with_unit(text: str, unit: str) -> str:
+    return f"{text} {unit}" if unit else text
 
 
 def _is_number(value: object) -> bool:

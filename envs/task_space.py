@@ -58,7 +58,7 @@ class TaskSpace:
         for name, range_ in self.parameters.items():
             if not isinstance(range_, Distribution):
                 raise FamilyError(
-                    f"parameter {name!r} is {range_!r}; give Uniform, LogUniform or Choice"
+                    f"parameter {name!r} is {range_!r}; give a Distribution, e.g. Uniform"
                 )
         object.__setattr__(self, "splits", tuple(name for name in SPLITS if name in given))
         object.__setattr__(self, "_test_deck", self._find_test_deck())

@@ -10,7 +10,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from metarl_gan.arm_comparison import ArmComparison
-from metarl_gan.envs.distributions import Choice, Distribution
 from metarl_gan.fidelity_report import FidelityReport
 from metarl_gan.statistics import Interval
 
@@ -165,20 +164,13 @@ def _adaptation_caption(comparison: ArmComparison) -> str:
 def _ranges(family: "TaskFamily") -> str:
     """Ranges of the train split, then those that other splits have of their own."""
     train = family.parameters
-    lines = [", ".join(_range(name, values) for name, values in train.items())]
+    lines = [", ".join(f"{name} {values.text}" for name, values in train.items())]
     for split in family.splits:
         own = [
-            _range(name, values)
+            f"{name} {values.text}"
             for name, values in family.task_space.ranges(split).items()
             if values != train[name]
         ]
         if own:
             lines.append(f"{split}: {', '.join(own)}")
     return "\n".join(lines)
-
-
-def _range(name: str, values: Distribution) -> str:
-    unit = f" {values.unit}" if values.unit else ""
-    if isinstance(values, Choice):
-        return f"{name} {' | '.join(str(value) for value in values.values)}{unit}"
-    return f"{name} {values.low:g}…{values.high:g}{unit}"

@@ -107,7 +107,7 @@ def test_the_split_does_not_depend_on_the_process():
     ("arguments", "message"),
     [
         ({"parameters": {}}, "at least one parameter"),
-        ({"parameters": {"x": 3.0}}, "give Uniform, LogUniform or Choice"),
+        ({"parameters": {"x": 3.0}}, "give a Distribution"),
         (
             {"parameters": {"x": Choice([1])}, "splits": ("train", "test")},
             "no task that is not in another split",
