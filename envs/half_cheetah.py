@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from metarl_gan.envs.distributions import Choice, Uniform
+from metarl_gan.envs.distributions import Choice, Uniform, Union
 from metarl_gan.envs.family import TaskFamily
 from metarl_gan.envs.mujoco_family import MujocoFamily
 from metarl_gan.envs.mujoco_rules import MujocoRules, MujocoState
@@ -66,7 +66,7 @@ class _RunInDirection(_HalfCheetah):
 def half_cheetah_velocity(*, threads: int | None = None) -> TaskFamily:
     """The planar cheetah runs at a velocity that only the reward tells.
 
-    - Task: `velocity` uniform on [0, 3] m/s.
+    - Task: `velocity` uniform on [0, 3] m/s; ood on (3, 4] m/s.
     - Observation (17): positions without the torso's x (8: m, rad), velocities (9: m/s, rad/s).
       Action (6): motor torques, scaled to [-1, 1].
     - Reward: `-|v_x - velocity| - 0.05 ‖a‖²`, with `v_x` the finite difference of the torso's x
@@ -76,13 +76,48 @@ def half_cheetah_velocity(*, threads: int | None = None) -> TaskFamily:
     - Return per episode: zero action -300, random -349 (500 tasks); PEARL reaches -44 with
       0.78 M real steps.
     """
-    return MujocoFamily(
-        name="half-cheetah-velocity",
-        task_space=TaskSpace(parameters={"velocity": Uniform(0.0, 3.0, unit="m/s")}),
-        rules=_RunAtVelocity(),
-        horizon=HORIZON,
-        floors={"zero_action": -300.0, "random": -349.0, "reference": -44.0},
-        threads=threads,
+    speeds, faster = Uniform(0.0, 3.0, unit="m/s"), Uniform(3.0, 4.0, unit="m/s")
+    return _velocity_family(
+        "half-cheetah-velocity",
+        TaskSpace(parameters={"velocity": speeds}, overrides={"ood": {"velocity": faster}}),
+        {"zero_action": -300.0, "random": -349.0, "reference": -44.0},
+        threads,
+    )
+
+
+def half_cheetah_velocity_interpolation(*, threads: int | None = None) -> TaskFamily:
+    """`half_cheetah_velocity` trained slow and fast, and tested between.
+
+    - Task: `velocity` in [0, 0.5] or [3, 3.5] m/s for train and test; ood exactly 0.75, 1.25,
+      1.75, 2.25 or 2.75 m/s.
+    - The rest as in `half_cheetah_velocity`.
+    - Source: LDM (Lee and Chung 2021, arXiv:2105.13524).
+    """
+    slow, fast = Uniform(0.0, 0.5, unit="m/s"), Uniform(3.0, 3.5, unit="m/s")
+    between = Choice([0.75, 1.25, 1.75, 2.25, 2.75], unit="m/s")
+    return _velocity_family(
+        "half-cheetah-velocity-interpolation",
+        TaskSpace(
+            parameters={"velocity": Union([slow, fast])}, overrides={"ood": {"velocity": between}}
+        ),
+        {},
+        threads,
+    )
+
+
+def half_cheetah_velocity_extrapolation(*, threads: int | None = None) -> TaskFamily:
+    """`half_cheetah_velocity` trained slow and tested fast.
+
+    - Task: `velocity` uniform on [0, 1.5] m/s for train and test, ood on [2.5, 3] m/s.
+    - The rest as in `half_cheetah_velocity`.
+    - Source: MIER (Mendonca et al. 2020, arXiv:2006.07178).
+    """
+    slow, fast = Uniform(0.0, 1.5, unit="m/s"), Uniform(2.5, 3.0, unit="m/s")
+    return _velocity_family(
+        "half-cheetah-velocity-extrapolation",
+        TaskSpace(parameters={"velocity": slow}, overrides={"ood": {"velocity": fast}}),
+        {},
+        threads,
     )
 
 
@@ -102,5 +137,18 @@ def half_cheetah_direction(*, threads: int | None = None) -> TaskFamily:
         rules=_RunInDirection(),
         horizon=HORIZON,
         floors={"zero_action": 0.0, "random": -20.0, "reference": 1664.0},
+        threads=threads,
+    )
+
+
+def _velocity_family(
+    name: str, task_space: TaskSpace, floors: Mapping[str, float], threads: int | None
+) -> TaskFamily:
+    return MujocoFamily(
+        name=name,
+        task_space=task_space,
+        rules=_RunAtVelocity(),
+        horizon=HORIZON,
+        floors=floors,
         threads=threads,
     )
