@@ -92,31 +92,6 @@ def test_descriptors_are_scaled(name):
     assert descriptors.std(axis=0).min() > 0.3
 
 
-def test_point_goal_by_hand():
-    family = make_family("point-goal")
-    venv = family.make_vec([family.task(x=0.3, y=-0.4)])
-    observation, _ = venv.reset(seed=0)
-    assert observation.tolist() == [[0, 0]]
-    observation, rewards, *_ = venv.step(np.array([[0.0, 0.0]], np.float32))
-    assert rewards[0] == pytest.approx(-0.5)
-    observation, rewards, *_ = venv.step(np.array([[3.0, -0.5]], np.float32))
-    np.testing.assert_allclose(observation, [[0.1, -0.05]], rtol=1e-6)
-    assert rewards[0] == pytest.approx(-np.hypot(0.2, 0.35))
-
-
-def test_who_knows_the_goal_reaches_the_reference():
-    family = make_family("point-goal")
-    tasks = family.sample(100, split="test", seed=0)
-    venv = family.make_vec(tasks)
-    goals = np.stack([venv.parameter("x"), venv.parameter("y")], axis=-1)
-    observation, _ = venv.reset(seed=0)
-    total = np.zeros(100)
-    for _ in range(family.horizon):
-        observation, rewards, *_ = venv.step(((goals - observation) / 0.1).astype(np.float32))
-        total += rewards
-    assert total.mean() == pytest.approx(family.reference, abs=0.15)
-
-
 def test_half_cheetah_direction_explains_its_single_split():
     family = make_family("half-cheetah-direction")
     assert family.splits == ("train",)
