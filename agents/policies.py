@@ -15,6 +15,7 @@ from metarl_gan.agents.networks import (
     mlp_layers,
     through_layers,
 )
+from metarl_gan.envs.supported_spaces import action_problem, observation_problem
 
 LOG_STD_RANGE = (-3.0, 1.0)
 
@@ -242,24 +243,14 @@ def make_policy(
 
     Raises `ValueError` for spaces that are neither, and for observations that are not 1-D.
     """
-    if not isinstance(observation_space, gymnasium.spaces.Box) or len(observation_space.shape) != 1:
-        raise ValueError(
-            f"observation space {observation_space} is not supported: a policy takes a 1-D Box; "
-            "flatten it with gymnasium.wrappers.FlattenObservation"
-        )
+    problem = observation_problem(observation_space) or action_problem(action_space)
+    if problem or not isinstance(observation_space, gymnasium.spaces.Box):
+        raise ValueError(problem)
     n_inputs = int(observation_space.shape[0])
-    match action_space:
-        case gymnasium.spaces.Box(shape=(_,)):
-            return GaussianPolicy(
-                action_space, n_inputs, hidden_sizes, activation, initial_std, device
-            )
-        case gymnasium.spaces.Discrete():
-            return CategoricalPolicy(action_space, n_inputs, hidden_sizes, activation)
-        case _:
-            raise ValueError(
-                f"action space {action_space} is not supported: a policy acts in a 1-D Box or a "
-                "Discrete space; wrap the environment so that its actions are one of these"
-            )
+    if isinstance(action_space, gymnasium.spaces.Discrete):
+        return CategoricalPolicy(action_space, n_inputs, hidden_sizes, activation)
+    assert isinstance(action_space, gymnasium.spaces.Box)
+    return GaussianPolicy(action_space, n_inputs, hidden_sizes, activation, initial_std, device)
 
 
 def _middle_and_half_range(space: gymnasium.spaces.Box) -> tuple[Tensor, Tensor]:

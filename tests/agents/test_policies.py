@@ -159,7 +159,7 @@ def test_the_gradient_of_shared_parameters_is_the_sum_over_tasks():
 @pytest.mark.parametrize(
     ("observation_space", "action_space", "problem"),
     [
-        (spaces.Discrete(3), ACTIONS["symmetric"], "FlattenObservation"),
+        (spaces.Discrete(3), ACTIONS["symmetric"], "flatten_observations"),
         (spaces.Box(0, 1, (2, 2)), ACTIONS["symmetric"], "1-D Box"),
         (OBSERVATIONS, spaces.MultiDiscrete([2, 2]), "MultiDiscrete"),
         (OBSERVATIONS, spaces.Box(-1, 1, (2, 2)), "1-D Box or a Discrete"),

@@ -163,7 +163,7 @@ MISTAKES: dict[str, tuple[tuple, dict[str, Any], type[Exception], str]] = {
     ),
     "iterations": ((), {"iterations": -1}, ConfigError, "iterations is -1"),
     "device": ((), {"config": {"device": "quantum"}}, ConfigError, "device is 'quantum'.*'auto'"),
-    "images": ((family_of(Pixels),), {}, ValueError, "1-D Box; flatten it with"),
+    "images": ((family_of(Pixels),), {}, ValueError, "1-D Box: .*flatten_observations"),
     "actions": ((family_of(ManyActions),), {}, ValueError, "action space .* is not supported"),
 }
 
