@@ -139,19 +139,20 @@ def walker2d_physics(*, threads: int | None = None) -> TaskFamily:
 def hopper_physics(*, threads: int | None = None) -> TaskFamily:
     """The hopper runs in a body whose masses, inertias, joints and sole it does not know.
 
-    - Task (14 multipliers of Gymnasium's values): `mass_*` and `inertia_*` of four bodies,
-      `friction_*` of floor, leg and foot, 1.5^U(-3, 3) each; `damping_*` of three joints,
+    - Task (13 multipliers of Gymnasium's values): `mass_*` and `inertia_*` of four bodies,
+      `friction_*` of floor and foot, 1.5^U(-3, 3) each; `damping_*` of three joints,
       1.3^U(-3, 3) each. ood: exponents up to ±4.
     - Observation (11): positions without the torso's x (5: m, rad), velocities (6: m/s, rad/s,
       clipped to ±10). Action (3): joint torques, scaled to [-1, 1].
     - Reward: `v_x + 1 - 1e-3 ‖a‖²`. Terminates when the torso's height falls to 0.7 m, its angle
       leaves (-0.2, 0.2) rad or another number (-100, 100); horizon 200.
-    - Source: rand_param_envs, as `walker2d_physics`.
+    - Source: rand_param_envs, as `walker2d_physics`. The leg reaches the ground only where the
+      foot sinks deep into it: its friction stays as it is.
     - Return per episode: zero action 144, random 20 (500 tasks); no reliable reference is
       published.
     """
     legs = ["thigh", "leg", "foot"]
-    parts = _Parts(bodies=["torso", *legs], joints=legs, geoms=["floor", "leg", "foot"])
+    parts = _Parts(bodies=["torso", *legs], joints=legs, geoms=["floor", "foot"])
     floors = {"zero_action": 144.0, "random": 20.0}
     return _family("hopper-physics", _Hopper("Hopper-v5"), parts, floors, threads)
 
