@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from metarl_gan.bench_cases import Findings, measure_collection, measure_imagination
+from metarl_gan.bench_environments import measure_environments
 from metarl_gan.bench_timing import Spread, machine
 from metarl_gan.envs import make_family
 from metarl_gan.envs.family import TaskFamily
@@ -20,6 +21,7 @@ from metarl_gan.usage import UsageError
 
 REFERENCE_FAMILY, SIMPLE_FAMILY = "half-cheetah-velocity", "point-goal"
 REFERENCE_ENVIRONMENT = "HalfCheetah-v5"
+STEPPED_FAMILIES = (REFERENCE_FAMILY, "ant-direction", "hopper-physics", "cartpole-physics")
 
 Benchmark = Callable[[str | None, float], list[Findings]]
 
@@ -30,7 +32,7 @@ def run(
     """Run a benchmark, print its tables, write `bench-<name>.json`.
 
     Args:
-        name: `collection`, `imagination`, or `all`.
+        name: `envs`, `collection`, `imagination`, or `all`.
         family: the task family to measure on; those of the project's targets if not given.
         seconds: for how long to go on with each table; five rounds are made in any case.
         out: folder of the JSON files; `runs/bench` if not given.
@@ -82,7 +84,17 @@ def imagination(family: str | None, seconds: float) -> list[Findings]:
     return [found]
 
 
-BENCHMARKS: Mapping[str, Benchmark] = {"collection": collection, "imagination": imagination}
+def envs(family: str | None, seconds: float) -> list[Findings]:
+    """Every backend beside Gymnasium's and Stable-Baselines3's, and the physics alone."""
+    names = (family,) if family else STEPPED_FAMILIES
+    return [measure_environments(make_family(name), seconds=seconds) for name in names]
+
+
+BENCHMARKS: Mapping[str, Benchmark] = {
+    "envs": envs,
+    "collection": collection,
+    "imagination": imagination,
+}
 
 
 def findings_table(findings: Findings) -> Table:

@@ -13,6 +13,7 @@ import torch
 from metarl_gan.report_files import installed_versions
 
 CPU_INFO = Path("/proc/cpuinfo")
+MIN_ROUNDS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +110,7 @@ class Ratio:
 
 
 def time_in_turns(
-    alternatives: Sequence[Alternative], *, seconds: float, min_rounds: int = 5
+    alternatives: Sequence[Alternative], *, seconds: float, min_rounds: int | None = None
 ) -> list[Timing]:
     """Time all alternatives once per round, for `seconds` or `min_rounds` rounds, the longer.
 
@@ -123,7 +124,7 @@ def time_in_turns(
         for alternative in alternatives:
             _timed(alternative)
         end = time.perf_counter() + seconds
-        while len(wall[0]) < min_rounds or time.perf_counter() < end:
+        while len(wall[0]) < (min_rounds or MIN_ROUNDS) or time.perf_counter() < end:
             for place, alternative in enumerate(alternatives):
                 wall_seconds, cpu_seconds = _timed(alternative)
                 wall[place].append(wall_seconds)
@@ -144,9 +145,26 @@ def time_in_turns(
 
 def _timed(alternative: Alternative) -> tuple[float, float]:
     torch.set_num_threads(alternative.torch_threads)
-    wall, cpu = time.perf_counter(), time.process_time()
+    wall, cpu = time.perf_counter(), _processor_seconds()
     alternative.work()
-    return time.perf_counter() - wall, time.process_time() - cpu
+    return time.perf_counter() - wall, _processor_seconds() - cpu
+
+
+def _processor_seconds() -> float:
+    """Processor time of this process and, on Linux, of those that it started and still run."""
+    total = time.process_time()
+    for listed in Path("/proc/self/task").glob("*/children"):
+        total += sum(map(_seconds_of_process, listed.read_text().split()))
+    return total
+
+
+def _seconds_of_process(pid: str) -> float:
+    try:
+        # After the name, which is in brackets and may hold spaces: fields 14 and 15.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0  # it ended meanwhile
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def machine() -> dict[str, object]:
