@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,6 +35,8 @@ class TaskSpace:
             Parameters not named there keep the range of `parameters`.
         splits: The splits that exist; by default `("train", "test")` and those overridden, but
             only `("train",)` for a space of a single task.
+        describe: The descriptor, float32 `[n]`, of parameters; by default each parameter's place
+            in its train range.
 
     Raises:
         FamilyError: An unknown split or parameter, or a split that has no task.
@@ -43,6 +45,9 @@ class TaskSpace:
     parameters: Mapping[str, Distribution]
     overrides: Mapping[str, Mapping[str, Distribution]] = field(default_factory=dict)
     splits: tuple[str, ...] = ()
+    describe: Callable[[Mapping[str, ParameterValue]], np.ndarray] | None = field(
+        default=None, repr=False, compare=False
+    )
     _test_deck: frozenset[str] | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -115,12 +120,14 @@ class TaskSpace:
             family=family,
             parameters=ordered,
             id=f"{family}/{parameter_text(ordered)}",
-            # The train ranges scale every split, so that one descriptor means one task.
-            descriptor=np.array(
-                [range_.normalise(ordered[name]) for name, range_ in self.ranges("train").items()],
-                dtype=np.float32,
-            ),
+            descriptor=(self.describe or self._places)(ordered),
         )
+
+    def _places(self, parameters: Mapping[str, ParameterValue]) -> np.ndarray:
+        # The train ranges scale every split, so that one descriptor means one task.
+        ranges = self.ranges("train")
+        places = [range_.normalise(parameters[name]) for name, range_ in ranges.items()]
+        return np.array(places, dtype=np.float32)
 
     def _contains(self, split: str, parameters: Mapping[str, ParameterValue]) -> bool:
         return all(range_.contains(parameters[name]) for name, range_ in self.ranges(split).items())
