@@ -4,7 +4,9 @@ from metarl_gan.envs.registry import register_family
 
 register_family("point-goal", "metarl_gan.envs.point_goal:PointGoal")
 register_family("point-sparse", "metarl_gan.envs.point_sparse:PointSparse")
-register_family("pendulum-physics", "metarl_gan.envs.pendulum:PendulumPhysics")
+register_family("pendulum-physics", "metarl_gan.envs.pendulum:pendulum_physics")
+register_family("cartpole-physics", "metarl_gan.envs.cartpole:cartpole_physics")
+register_family("acrobot-physics", "metarl_gan.envs.acrobot:acrobot_physics")
 register_family("half-cheetah-velocity", "metarl_gan.envs.half_cheetah:half_cheetah_velocity")
 register_family("half-cheetah-direction", "metarl_gan.envs.half_cheetah:half_cheetah_direction")
 register_family("ant-direction", "metarl_gan.envs.ant:ant_direction")
