@@ -58,10 +58,10 @@ def test_batched_poles_move_as_gymnasiums_own(split, policy):
 def test_gymnasiums_own_numbers_give_gymnasiums_own_environment():
     family = make_family("cartpole-physics")
     venv = family.make_vec([family.task(**GYMNASIUMS)], 4)
-    originals = [gymnasium.make("CartPole-v1") for _ in range(4)]
+    originals: list[Any] = [gymnasium.make("CartPole-v1") for _ in range(4)]
     assert_exact(play_both(venv, originals, random_action))
-    env: Any
-    for env in (family.make(venv.tasks[0]).unwrapped, originals[0].unwrapped):
+    made: Any = family.make(venv.tasks[0])
+    for env in (made.unwrapped, originals[0].unwrapped):
         numbers = (env.total_mass, env.polemass_length, env.tau, env.kinematics_integrator)
         assert numbers == (1.1, 0.05, 0.02, "euler")
 
