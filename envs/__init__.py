@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import metarl_gan.envs.builtin as _builtin  # noqa: F401 - registers the built-in families
 
 if TYPE_CHECKING:
+    from metarl_gan.envs.adapters import adapt_family
     from metarl_gan.envs.check import FamilyReport, check_family
     from metarl_gan.envs.distributions import (
         Choice,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     )
     from metarl_gan.envs.errors import FamilyError
     from metarl_gan.envs.family import TaskFamily
+    from metarl_gan.envs.observations import flatten_observations
     from metarl_gan.envs.parametric import ParametricFamily
     from metarl_gan.envs.registry import list_families, make_family, register_family
     from metarl_gan.envs.sync_vector import SyncTaskVectorEnv
@@ -52,7 +54,9 @@ __all__ = [
     "Transitions",
     "Uniform",
     "Union",
+    "adapt_family",
     "check_family",
+    "flatten_observations",
     "list_families",
     "make_family",
     "register_family",
@@ -74,7 +78,9 @@ _HOME = {
     "Transitions": "transitions",
     "Uniform": "distributions",
     "Union": "distributions",
+    "adapt_family": "adapters",
     "check_family": "check",
+    "flatten_observations": "observations",
     "list_families": "registry",
     "make_family": "registry",
     "register_family": "registry",

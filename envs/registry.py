@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
     FamilyFactory: TypeAlias = Callable[..., TaskFamily]
 
 ENTRY_POINT_GROUP = "metarl_gan.families"
+_SUITES = {
+    "metaworld": "metarl_gan.envs.metaworld:metaworld_family",
+    "carl": "metarl_gan.envs.carl:carl_family",
+}
+"""Other people's benchmarks, by what their families' names begin with: "metaworld/ML10"."""
 
 _factories: dict[str, "FamilyFactory | str"] = {}
 
@@ -48,36 +54,66 @@ def list_families() -> list[str]:
     return sorted({*_factories, *_entry_points()})
 
 
-def make_family(family: "str | TaskFamily", **options: Any) -> "TaskFamily":  # noqa: ANN401
-    """The family of that name.
+def make_family(family: object, **options: Any) -> "TaskFamily":  # noqa: ANN401
+    """The family of that name, or of that environment.
 
     Args:
-        family: A registered name, `"module:attribute"` (of a family, or of what returns one), or
-            a `TaskFamily`, which is returned as it is.
-        **options: Passed to the family's factory, e.g. `threads=1` for MuJoCo families.
+        family: A registered name; `"metaworld/ML10"`, `"metaworld/ML1/reach-v3"` or
+            `"carl/CARLPendulum"` where these packages are installed; `"module:attribute"` of a
+            family, of what returns one, or of an environment that brings its tasks; such an
+            environment, its class or what makes it (see `adapt_family`); or a `TaskFamily`, which
+            is returned as it is.
+        **options: Passed to the family's factory, e.g. `threads=1` for MuJoCo families, or to
+            `adapt_family`.
 
     Raises:
         FamilyError: No such name (the nearest names are listed), nothing there to import, or
-            what is there is no `TaskFamily`.
+            what is there is no `TaskFamily` and cannot be made one.
     """
+    found = _named(family) if isinstance(family, str) else family
+    return _family_of(found, family, options)
+
+
+def _named(name: str) -> object:
+    """What is registered as `name`, or what it says where to find."""
+    if name in _factories:
+        source = _factories[name]
+    elif ":" in name:
+        source = name
+    elif name.partition("/")[0] in _SUITES:
+        return _of_suite(*name.split("/", maxsplit=1))
+    else:
+        source = _entry_points().get(name)
+    if source is None:
+        raise FamilyError(f"unknown family {name!r}{_nearest(name)}; {_allowed()}")
+    return _imported(source) if isinstance(source, str) else source
+
+
+def _of_suite(suite: str, rest: str = "") -> object:
+    factory = _imported(_SUITES[suite])
+    assert callable(factory)
+    return partial(factory, rest)
+
+
+def _family_of(found: object, asked: object, options: dict[str, Any]) -> "TaskFamily":
+    """What `found` is, returns, or can be adapted to."""
+    from metarl_gan.envs.adapters import adapt_family, is_environment
+    from metarl_gan.envs.carl import context_family, has_contexts
     from metarl_gan.envs.family import TaskFamily
 
-    if isinstance(family, TaskFamily):
-        return family
-    if not isinstance(family, str):
-        raise FamilyError(f"{family!r} is no family; {_allowed()}")
-    source = _factories.get(family, family if ":" in family else None)
-    if source is None:
-        source = _entry_points().get(family)
-    if source is None:
-        raise FamilyError(f"unknown family {family!r}{_nearest(family)}; {_allowed()}")
-    found = _imported(source) if isinstance(source, str) else source
     if isinstance(found, TaskFamily):
         return found
+    if has_contexts(found):
+        return context_family(found, **options)
+    if is_environment(found):
+        return adapt_family(found, **options)
     made = found(**options) if callable(found) else found
-    if not isinstance(made, TaskFamily):
-        raise FamilyError(f"{family!r} gave {made!r}, which is no TaskFamily; {_allowed()}")
-    return made
+    if isinstance(made, TaskFamily):
+        return made
+    if callable(found) and is_environment(made):
+        return adapt_family(partial(found, **options))
+    gave = f"gave {made!r}, which is no TaskFamily" if made is not asked else "is no family"
+    raise FamilyError(f"{asked!r} {gave}; {_allowed()}")
 
 
 def _entry_points() -> dict[str, str]:
@@ -113,4 +149,7 @@ def _nearest(name: str) -> str:
 
 
 def _allowed() -> str:
-    return f"give one of {list_families()}, 'module:attribute', or a TaskFamily"
+    return (
+        f"give one of {list_families()}, 'metaworld/…' or 'carl/…' where that is installed, "
+        "'module:attribute', a TaskFamily, or an environment that brings its tasks"
+    )
