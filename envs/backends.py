@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from metarl_gan.envs.async_vector import AsyncTaskVectorEnv
+from metarl_gan.envs.auto_vector import AutoTaskVectorEnv
 from metarl_gan.envs.environment_source import EnvironmentSource
 from metarl_gan.envs.errors import FamilyError
 from metarl_gan.envs.sync_vector import SyncTaskVectorEnv
@@ -35,10 +37,13 @@ class Stepping:
             raise FamilyError(f"processes is {self.processes}; give at least 1, or None")
 
 
-def choose_backend(family: EnvironmentSource, num_envs: int, stepping: Stepping) -> str:
-    """The backend that `stepping` means for `num_envs` environments of `family`."""
+def choose_backend(family: EnvironmentSource, stepping: Stepping) -> str:
+    """The backend that `stepping` means for `family`; "auto" is left to `make_looped`.
+
+    Raises `FamilyError` for one that the family does not have.
+    """
     if stepping.backend == "auto":
-        return family.backends[0]
+        return "native" if "native" in family.backends else "auto"
     if stepping.backend not in family.backends:
         raise FamilyError(
             f"{family.name} cannot be stepped with backend {stepping.backend!r}; "
@@ -54,5 +59,17 @@ def make_looped(
     backend: str,
     stepping: Stepping,
 ) -> TaskVectorEnv:
-    """The environments that `family.make` builds, in this process or in others."""
-    return SyncTaskVectorEnv(family, tasks, envs_per_task)
+    """The environments that `family.make` builds, in this process or in others.
+
+    Raises `FamilyError` if not one can be made, or the family not be sent to other processes.
+    """
+    if backend == "sync":
+        return SyncTaskVectorEnv(family, tasks, envs_per_task)
+    looped = AsyncTaskVectorEnv if backend == "async" else AutoTaskVectorEnv
+    return looped(
+        family,
+        tasks,
+        envs_per_task,
+        step_timeout_s=stepping.step_timeout_s,
+        processes=stepping.processes,
+    )

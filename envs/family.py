@@ -110,16 +110,16 @@ class TaskFamily(ABC):
             envs_per_task: Environments of each task.
             backend: "native" (all as arrays, in this process), "sync" (one after the other in
                 this process), "async" (in other processes), or "auto": native where there is
-                one, else async where a step of an environment takes so long that it pays.
+                one; else sync, and async as soon as steps are seen to take so long that it pays.
             step_timeout_s: "async": an environment that takes longer in a step, or ten times
                 longer in being built or reset, is given up and reported.
             processes: "async": how many; `None` takes one per processor.
 
-        Raises `FamilyError` for a backend that this family does not have, and for environments
-        that cannot be made.
+        Raises `FamilyError` for a backend that this family does not have, and where not one
+        environment can be made. Single ones that cannot are reported by `reset`.
         """
         stepping = Stepping(backend=backend, step_timeout_s=step_timeout_s, processes=processes)
-        chosen = choose_backend(self, len(tasks) * envs_per_task, stepping)
+        chosen = choose_backend(self, stepping)
         if chosen == "native":
             return self.make_native(tasks, envs_per_task)
         return make_looped(self, tasks, envs_per_task, chosen, stepping)

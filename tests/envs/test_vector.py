@@ -138,11 +138,11 @@ def test_set_tasks_equals_a_new_vector_environment(name):
 def test_sync_set_tasks_reuses_environments_where_it_can():
     by_id, by_callable = pendulums(), family_of(Walk)
     for family, reused in ((by_id, True), (by_callable, False)):
-        venv: Any = family.make_vec(family.sample(2, seed=0))
-        before = list(venv._envs)
+        venv: Any = family.make_vec(family.sample(2, seed=0), backend="sync")
+        before = dict(venv._rows.envs)
         venv.set_tasks(family.sample(2, seed=1))
-        assert (venv._envs[0] is before[0]) == reused
-        assert venv._envs[0].task == venv.tasks[0]
+        assert (venv._rows.envs[0] is before[0]) == reused
+        assert venv._rows.envs[0].task == venv.tasks[0]
 
 
 def pendulums():
