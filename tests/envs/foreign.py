@@ -12,7 +12,7 @@ class Line(gymnasium.Env):
 
     observation_space: gymnasium.Space = spaces.Box(-np.inf, np.inf, (1,), np.float64)
     action_space: gymnasium.Space = spaces.Box(-1.0, 1.0, (1,), np.float32)
-    max_path_length = 12
+    max_path_length: int | None = 12
 
     def __init__(self, render_mode=None):
         self.render_mode = render_mode
