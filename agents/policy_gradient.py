@@ -12,6 +12,9 @@ from metarl_gan.agents.policies import Policy
 from metarl_gan.agents.returns import generalised_advantages, normalise_over_rows
 from metarl_gan.envs.transitions import Transitions
 
+REWARD_RESOLUTION = 1e-5
+"""Rewards that differ by less than this share of the largest are taken as one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyRows:
@@ -30,7 +33,11 @@ class PolicyRows:
     def from_transitions(
         cls, batch: Transitions, *, discount: float, gae_lambda: float, normalise: bool = True
     ) -> Self:
-        """Fit values to the batch, estimate advantages, flatten episodes to rows."""
+        """Fit values to the batch, estimate advantages, flatten episodes to rows.
+
+        A task of which no episode terminated and every reward is the same has no advantages:
+        what is left of the fit there is rounding, and normalising would make a gradient of it.
+        """
         values, next_values = fit_linear_values(batch, discount=discount)
         advantages = generalised_advantages(
             batch.rewards,
@@ -41,6 +48,7 @@ class PolicyRows:
             discount=discount,
             gae_lambda=gae_lambda,
         ).flatten(1)
+        advantages = advantages.masked_fill(~_tells_actions_apart(batch).unsqueeze(-1), 0.0)
         valid = batch.valid.flatten(1)
         weights = valid.to(advantages.dtype)
         return cls(
@@ -54,6 +62,15 @@ class PolicyRows:
     def select(self, tasks: Tensor) -> Self:
         """The rows of some tasks, given by index."""
         return type(self)(**{name: value[tasks] for name, value in vars(self).items()})
+
+
+def _tells_actions_apart(batch: Transitions) -> Tensor:
+    """Bool `[tasks]`: whether anything says that one action was better than another."""
+    rewards, invalid = batch.rewards.flatten(1), ~batch.valid.flatten(1)
+    least = rewards.masked_fill(invalid, torch.inf).amin(-1)
+    most = rewards.masked_fill(invalid, -torch.inf).amax(-1)
+    spread = REWARD_RESOLUTION * torch.maximum(least.abs(), most.abs())
+    return (most - least > spread) | batch.terminated.flatten(1).any(-1)
 
 
 @dataclass(frozen=True, kw_only=True)

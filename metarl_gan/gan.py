@@ -33,6 +33,13 @@ class HeldOutErrors:
         }
         return HeldOutErrors(**infinite)
 
+    def means(self) -> dict[str, float]:
+        """Means over the tasks of which anything can be said, by name; none if there is no such."""
+        known = ~self.worst.isinf()
+        if not bool(known.any()):
+            return {}
+        return {name: float(value[known].mean()) for name, value in vars(self).items()}
+
     @property
     def worst(self) -> Tensor:
         """The larger of the errors of next state, reward and termination."""

@@ -150,7 +150,6 @@ class Trainer:
         }
         if mixture.errors is not None:
             metrics |= {
-                f"held_out_{name}_error": float(value.mean())
-                for name, value in vars(mixture.errors).items()
+                f"held_out_{name}_error": value for name, value in mixture.errors.means().items()
             }
         return metrics

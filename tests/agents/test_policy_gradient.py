@@ -64,6 +64,33 @@ def test_one_inner_step_by_hand():
     assert after["bias_0"].item() == pytest.approx(-2.0)
 
 
+def flat_rewards(rewards, *, terminated=False, valid=None):
+    """Advantages of one task's two episodes of 30 steps through random states."""
+    rewards = torch.as_tensor(rewards, dtype=torch.float32).expand(1, 2, 30)
+    ends = torch.zeros(1, 2, 30, dtype=torch.bool)
+    ends[0, 0, -1] = terminated
+    states = torch.randn(1, 2, 30, 3, generator=stream(1))
+    batch = episodes(states, rewards, terminated=ends, valid=valid)
+    return PolicyRows.from_transitions(batch, discount=0.97, gae_lambda=0.95).advantages
+
+
+def test_where_no_action_was_better_than_another_there_is_no_gradient():
+    """A sparse reward that nobody has met yet: what the fit leaves over must not be amplified."""
+    assert flat_rewards(-1.0).abs().max() == 0.0
+    # Nor must the noise of a generator that has learnt the constant.
+    noise = 1e-6 * torch.randn(1, 2, 30, generator=stream(2))
+    assert flat_rewards(-1.0 + noise).abs().max() == 0.0
+    valid = torch.ones(1, 2, 30, dtype=torch.bool)
+    valid[0, 0, 20:] = False
+    beyond = torch.where(valid, -1.0, 0.0)  # what lies beyond an episode's end is none of it
+    assert flat_rewards(beyond, valid=valid).abs().max() == 0.0
+    # An end tells actions apart, and so does a single reward of its own.
+    found = torch.full((1, 2, 30), -1.0)
+    found[0, 1, 12] = 0.0
+    for advantages in (flat_rewards(-1.0, terminated=True), flat_rewards(found)):
+        assert advantages.std() == pytest.approx(1.0, abs=0.02)
+
+
 def test_importance_ratios_are_clipped_by_hand():
     # At s = 0, a = 1 the ratio of N(b, 1) to N(0, 1) is exp(b - b²/2): b = .5 gives e^.375 = 1.455.
     parameters = line_parameters(0.0, 0.5)

@@ -128,6 +128,19 @@ def test_the_worst_error_counts():
     assert hidden.worst[1] == 0.5
 
 
+def test_means_of_errors_leave_out_tasks_of_which_nothing_can_be_said():
+    errors = HeldOutErrors(
+        next_state=torch.tensor([0.1, 7.0, 0.3]),
+        reward=torch.tensor([0.2, 7.0, 0.4]),
+        terminated=torch.tensor([0.0, 7.0, 1.0]),
+    )
+    known = errors.infinite_where(torch.tensor([False, True, False])).means()
+    assert known == pytest.approx({"next_state": 0.2, "reward": 0.3, "terminated": 0.5})
+    assert errors.infinite_where(torch.tensor([True] * 3)).means() == {}
+    broken = HeldOutErrors(**{**vars(errors), "reward": torch.tensor([torch.nan, 7.0, 0.4])})
+    assert broken.means()["reward"] != broken.means()["reward"]
+
+
 def test_inversion_fits_the_rows_and_leaves_the_weights_alone():
     gan, test = well_trained_gan(), point_goal(40, "test")
     rows = flat_rows(gan, test.batches[0].take_envs(slice(0, 1)))
