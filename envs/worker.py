@@ -21,7 +21,7 @@ from metarl_gan.envs.local_rows import LocalRows
 from metarl_gan.envs.rows import Failures, describe_failure
 from metarl_gan.envs.shared_arrays import Layout, SharedArrays
 
-ORPHAN_GRACE_S = 5.0
+ORPHAN_GRACE_S = 2.0
 """Seconds that a worker has to close its environments when its parent has vanished."""
 
 STACK_SIGNAL = getattr(signal, "SIGUSR1", None)
