@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from metarl_gan.envs.backends import Stepping
 from metarl_gan.envs.family import TaskFamily
 from metarl_gan.envs.task import Task
 from metarl_gan.envs.vector import TaskVectorEnv
@@ -11,10 +12,16 @@ MAX_KEPT = 4
 
 
 class EnvironmentPool:
-    """One vector environment per size, re-used by replacing its tasks."""
+    """One vector environment per size, re-used by replacing its tasks.
 
-    def __init__(self, family: TaskFamily) -> None:
+    Args:
+        family: Makes them.
+        stepping: How they are stepped.
+    """
+
+    def __init__(self, family: TaskFamily, stepping: Stepping | None = None) -> None:
         self.family = family
+        self._stepping = stepping or Stepping()
         self._kept: dict[tuple[int, int], TaskVectorEnv] = {}
 
     def get(self, tasks: Sequence[Task], envs_per_task: int) -> TaskVectorEnv:
@@ -22,7 +29,14 @@ class EnvironmentPool:
         size = (len(tasks), envs_per_task)
         venv = self._kept.pop(size, None)
         if venv is None:
-            venv = self.family.make_vec(tasks, envs_per_task)
+            stepping = self._stepping
+            venv = self.family.make_vec(
+                tasks,
+                envs_per_task,
+                backend=stepping.backend,
+                step_timeout_s=stepping.step_timeout_s,
+                processes=stepping.processes,
+            )
         else:
             venv.set_tasks(tasks)
         self._kept[size] = venv

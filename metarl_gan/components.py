@@ -7,10 +7,12 @@ import gymnasium
 import torch
 from torch import Tensor
 
+from metarl_gan.agents.environment_pool import EnvironmentPool
 from metarl_gan.agents.policies import Policy, make_policy
 from metarl_gan.checkpoint import require_fit
 from metarl_gan.config import Config, ConfigError
 from metarl_gan.data_augmentation import DataAugmentation, GeneratedAugmentation, NoAugmentation
+from metarl_gan.envs.backends import Stepping
 from metarl_gan.envs.family import TaskFamily
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.gan import ConditionalGAN
@@ -81,6 +83,10 @@ class Components:
         """Raise `ValueError` unless an environment or a family fits this agent's spaces."""
         ours = (self.observation_space, self.action_space)
         require_same_spaces(what, ours, (other.observation_space, other.action_space))
+
+    def environments(self, family: TaskFamily) -> EnvironmentPool:
+        """The environments of a family, stepped as the config says; to be closed."""
+        return EnvironmentPool(family, Stepping(**vars(self.config.environments)))
 
     def tensors(self) -> dict[str, Tensor]:
         """All weights that act, for a checkpoint."""

@@ -213,6 +213,31 @@ class AugmentationConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EnvironmentsConfig:
+    """How real environments are stepped. What they return under a seed does not depend on it."""
+
+    backend: Literal["auto", "native", "sync", "async"] = "auto"
+    """`native`: all as arrays; `sync`: one after the other; `async`: in other processes, where
+    one that crashes or hangs costs its task alone; `auto`: native where the family has it, else
+    sync, and async as soon as steps are seen to take so long that it pays."""
+    step_timeout_s: float = 60.0
+    """async: an environment that takes longer in a step, or ten times longer in being made or
+    reset, is given up, and its task dropped from the batch."""
+    processes: int | None = None
+    """async: at most so many; one per processor if not given."""
+
+    def __post_init__(self) -> None:
+        timeout, processes = self.step_timeout_s, self.processes
+        _require(timeout > 0, "environments.step_timeout_s", timeout, "positive")
+        _require(
+            processes is None or processes >= 1,
+            "environments.processes",
+            processes,
+            "at least 1, or not given",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoggingConfig:
     """What is validated and saved while training, and how often."""
 
@@ -245,6 +270,7 @@ class Config:
     """Real environment steps in all; no limit if not given."""
     generated: bool = True
     """Train with generated data; without, the same agent without the generator."""
+    environments: EnvironmentsConfig = field(default_factory=EnvironmentsConfig)
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)

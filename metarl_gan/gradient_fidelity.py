@@ -52,7 +52,8 @@ class FidelityMeter:
                 "this agent was trained without a generator, so there is no fidelity to measure; "
                 "train with generated=True and augmentation.mode gated or fixed"
             )
-        self._components, self._family, self._streams = components, family, streams
+        self._components, self._streams = components, streams
+        self._environments = components.environments(family)
         self._gan: ConditionalGAN = components.gan
         self._augmentation = augmentation
         self._fresh = components.policy.initial_parameters(streams.torch("fidelity-policy"))
@@ -71,6 +72,12 @@ class FidelityMeter:
         imagined from them, "mixed" what an inner step gets, "shuffled_context" of rollouts
         imagined from another task's episodes.
         """
+        try:
+            return self._measure(tasks, episodes)
+        finally:
+            self._environments.close()
+
+    def _measure(self, tasks: Sequence[Task], episodes: int) -> Fidelity:
         support, healthy = self._collect(tasks, episodes, "support", 0)
         tasks = [tasks[int(index)] for index in healthy]
         true, tasks, kept = self._true_gradient(tasks)
@@ -131,17 +138,13 @@ class FidelityMeter:
         self, tasks: Sequence[Task], n_episodes: int, name: str, index: int
     ) -> tuple[Transitions, Tensor]:
         """Real episodes, and the indices of the tasks that stayed healthy."""
-        venv = self._family.make_vec(tasks, n_episodes)
-        try:
-            collection = collect(
-                venv,
-                self._components.policy,
-                self._parameters(len(tasks)),
-                self._streams.torch(f"fidelity-{name}", index),
-                seed=self._streams.integer(f"fidelity-{name}-environments", index),
-            )
-        finally:
-            venv.close()
+        collection = collect(
+            self._environments.get(tasks, n_episodes),
+            self._components.policy,
+            self._parameters(len(tasks)),
+            self._streams.torch(f"fidelity-{name}", index),
+            seed=self._streams.integer(f"fidelity-{name}-environments", index),
+        )
         self.real_steps += collection.real_steps
         self.dropped += collection.dropped
         return collection.batch, collection.kept

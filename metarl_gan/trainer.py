@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor
 
 from metarl_gan.agents.collector import AllTasksDroppedError, Collection, collect
-from metarl_gan.agents.environment_pool import EnvironmentPool
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.components import Components
 from metarl_gan.data_augmentation import Mixture, policy_rows
@@ -49,7 +48,7 @@ class Trainer:
         self.generator_learner: GeneratorLearner = NothingToLearn()
         if components.gan is not None:
             self.generator_learner = AdversarialLearner(components.gan, config, self.streams)
-        self._environments = EnvironmentPool(family)
+        self._environments = components.environments(family)
 
     def meta_iteration(self) -> Metrics:
         """Sample tasks, collect support, mix, adapt, collect query, update, learn to generate.

@@ -6,7 +6,6 @@ from typing import Any
 from torch import Tensor
 
 from metarl_gan.agents.collector import AllTasksDroppedError
-from metarl_gan.agents.environment_pool import EnvironmentPool
 from metarl_gan.components import Components
 from metarl_gan.envs.family import TaskFamily
 from metarl_gan.evaluator import Evaluator
@@ -38,7 +37,7 @@ class TrainingRun:
         self.components, self.family, self.folder = components, family, folder
         self.trainer = Trainer(components, family)
         self._progress = progress
-        self._validation_environments = EnvironmentPool(family)
+        self._validation_environments = components.environments(family)
         self._saved_at = -1
 
     def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:

@@ -87,8 +87,8 @@ def test_broken_tasks_are_dropped_wherever_they_break(components, monkeypatch):
 
     def breaking(venv, *args, **settings):
         calls.append(venv)
-        for env in venv._envs[: venv.envs_per_task]:
-            env.unwrapped.fault = int(len(calls) == 4)
+        for row in range(venv.envs_per_task):
+            venv._rows._rows.envs[row].unwrapped.fault = int(len(calls) == 4)
         return collect(venv, *args, **settings)
 
     monkeypatch.setattr(gradient_fidelity, "collect", breaking)
