@@ -11,13 +11,24 @@ from metarl_gan.agents.policies import Policy, Sampler
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.envs.vector import TaskVectorEnv
 
+MOST_NAMED = 5
+"""Most tasks that an error names."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DroppedTask:
-    """A task whose environment broke: what was seen, and where."""
+    """A task whose environment broke: what was seen, and where.
+
+    The first line of `reason` says all that fits in one; others are the environment's traceback.
+    """
 
     task_id: str
     reason: str
+
+    @property
+    def summary(self) -> str:
+        """The first line of the reason."""
+        return self.reason.partition("\n")[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,23 +37,30 @@ class Collection:
 
     `batch` holds only those tasks, in order; `kept` are their indices in the vector
     environment. `real_steps` counts every step taken, those of dropped tasks included.
+    `success`, bool `[tasks, envs]`, says of each episode of `batch` whether its environment said
+    in any step that the task is solved; `None` if no environment says such things.
     """
 
     batch: Transitions
     kept: Tensor
     real_steps: int
     dropped: tuple[DroppedTask, ...]
+    success: Tensor | None = None
 
 
 class AllTasksDroppedError(RuntimeError):
-    """Every task of a batch broke; the message lists what was seen of each.
+    """Every task of a batch broke; the message lists what was seen of some, and all of one.
 
     `real_steps` were taken nevertheless.
     """
 
     def __init__(self, dropped: tuple[DroppedTask, ...], real_steps: int) -> None:
-        reasons = "; ".join(f"{task.task_id}: {task.reason}" for task in dropped)
-        super().__init__(f"every task of the batch was dropped: {reasons}")
+        lines = [f"{task.task_id}: {task.summary}" for task in dropped[:MOST_NAMED]]
+        if len(dropped) > MOST_NAMED:
+            lines.append(f"and {len(dropped) - MOST_NAMED} more")
+        traceback = dropped[0].reason.partition("\n")[2]
+        listed = "\n".join(f"  {line}" for line in lines)
+        super().__init__(f"every task of the batch was dropped:\n{listed}\n{traceback}".rstrip())
         self.dropped = dropped
         self.real_steps = real_steps
 
@@ -75,6 +93,7 @@ def collect(
             flat = actions.flatten(0, 1).cpu().numpy()
             observations, rewards, terminated, truncated, info = venv.step(flat)
             recorder.note_failures(info)
+            recorder.note_success(info)
             recorder.add(flat, log_probs, observations, rewards, terminated, truncated)
     return recorder.finish(device)
 
@@ -109,6 +128,7 @@ class _Recorder:
         self.truncated = np.zeros(leading, bool)
         self.valid = np.zeros(leading, bool)
         self.failures: dict[int, str] = {}
+        self.success: np.ndarray | None = None
         self._active = np.ones(venv.num_envs, bool)
         self._time = 0
 
@@ -119,7 +139,7 @@ class _Recorder:
     def start(self, observations: np.ndarray, info: dict) -> None:
         self.observations[0] = observations
         for index, text in info.get("failures", {}).items():
-            self.failures[int(index)] = f"the environment raised in {text}"
+            self.failures[int(index)] = f"the environment failed in {text}"
             # It never began: what it answers to steps costs nothing.
             self._active[int(index)] = False
 
@@ -145,8 +165,13 @@ class _Recorder:
 
     def note_failures(self, info: dict) -> None:
         for index, text in info.get("failures", {}).items():
-            place = f"at step {self._time} the environment raised in {text}"
+            place = f"at step {self._time} the environment failed in {text}"
             self.failures.setdefault(int(index), place)
+
+    def note_success(self, info: dict) -> None:
+        told = info.get("success")
+        if told is not None:
+            self.success = told if self.success is None else self.success | told
 
     def finish(self, device: torch.device) -> Collection:
         healthy, dropped = self._health()
@@ -159,7 +184,14 @@ class _Recorder:
             kept=kept,
             real_steps=real_steps,
             dropped=dropped,
+            success=self._success(kept),
         )
+
+    def _success(self, kept: Tensor) -> Tensor | None:
+        if self.success is None:
+            return None
+        shape = (len(self._venv.tasks), self._venv.envs_per_task)
+        return torch.from_numpy(self.success).view(shape)[kept]
 
     def _transitions(self, kept: Tensor, device: torch.device) -> Transitions:
         shape = (-1, len(self._venv.tasks), self._venv.envs_per_task)

@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 
 from metarl_gan.envs.environment_source import EnvironmentSource
-from metarl_gan.envs.rows import EnvironmentRows, Failures, Outcome, describe_failure
+from metarl_gan.envs.rows import EnvironmentRows, Failures, Outcome, describe_failure, told_success
 from metarl_gan.envs.task import Task
 
 # A user's environment may raise anything; one that calls sys.exit() must not end the run.
@@ -76,14 +76,16 @@ class LocalRows(EnvironmentRows):
             try:
                 self._begin(row, "step")
                 result = self.envs[row].step(actions[place])
-                observation, reward, terminated, truncated, _ = result
+                observation, reward, terminated, truncated, info = result
                 # All of it is read before any of it is kept.
                 read = self._row(observation), float(reward), bool(terminated), bool(truncated)
+                success = told_success(info)
             except _ANYTHING as error:
                 self._fail(row, error)
                 continue
             outcome.observations[place], outcome.rewards[place] = read[0], read[1]
             outcome.terminated[place], outcome.truncated[place] = read[2], read[3]
+            outcome.success[place] = success
         return outcome, self._take_failures()
 
     def replay(self, row: int, seed: int, actions: np.ndarray) -> tuple[np.ndarray, Failures]:

@@ -97,11 +97,19 @@ class LoopedTaskVectorEnv(TaskVectorEnv, ABC):
             outcome.rewards,
             outcome.terminated,
             outcome.truncated,
-            self._info(),
+            self._info() | self._success(rows, outcome),
         )
 
     def _info(self) -> dict[str, Any]:
         return {"failures": dict(self._failures)} if self._failures else {}
+
+    def _success(self, rows: np.ndarray, outcome: Outcome) -> dict[str, Any]:
+        told = outcome.success >= 0
+        if not told.any():
+            return {}
+        success, known = np.zeros((2, self.num_envs), bool)
+        success[rows], known[rows] = outcome.success == 1, told
+        return {"success": success, "_success": known}
 
     def close_extras(self, **kwargs: Any) -> None:  # noqa: ANN401 - Gymnasium's signature
         """Close every environment."""

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,12 +22,15 @@ class Outcome:
         rewards: Float32 `[n]`.
         terminated: Bool `[n]`.
         truncated: Bool `[n]`, by the environments' own account.
+        success: Int8 `[n]`, whether the environment said that its task is solved: 1 or 0, or
+            -1 where it said nothing.
     """
 
     observations: np.ndarray
     rewards: np.ndarray
     terminated: np.ndarray
     truncated: np.ndarray
+    success: np.ndarray
 
     @classmethod
     def broken(cls, n: int, observation_shape: tuple[int, ...]) -> "Outcome":
@@ -36,6 +40,7 @@ class Outcome:
             rewards=np.zeros(n, np.float32),
             terminated=np.zeros(n, bool),
             truncated=np.ones(n, bool),
+            success=np.full(n, -1, np.int8),
         )
 
     def fill(self, where: np.ndarray, other: "Outcome") -> None:
@@ -44,6 +49,7 @@ class Outcome:
         self.rewards[where] = other.rewards
         self.terminated[where] = other.terminated
         self.truncated[where] = other.truncated
+        self.success[where] = other.success
 
 
 class EnvironmentRows(ABC):
@@ -73,6 +79,13 @@ class EnvironmentRows(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close every environment."""
+
+
+def told_success(info: Mapping[str, Any]) -> int:
+    """What a step's info says of success, as in `Outcome`: under "success" or "is_success"."""
+    told = info.get("success", info.get("is_success"))
+    known = isinstance(told, bool | int | float | np.bool_ | np.number)
+    return int(bool(told)) if known else -1
 
 
 def describe_failure(what: str, task: Task, row: int, cause: str, details: str = "") -> str:

@@ -84,6 +84,7 @@ class SharedArrays:
             "rewards": ((n,), "<f4"),
             "terminated": ((n,), "?"),
             "truncated": ((n,), "?"),
+            "success": ((n,), "i1"),
         }
         sizes = [
             math.prod(shape) * np.dtype(kind).itemsize // _ALIGNMENT * _ALIGNMENT + _ALIGNMENT
@@ -103,6 +104,7 @@ class SharedArrays:
             rewards=arrays["rewards"],
             terminated=arrays["terminated"],
             truncated=arrays["truncated"],
+            success=arrays["success"],
         )
 
     @classmethod
@@ -121,6 +123,7 @@ class SharedArrays:
             rewards=shared.rewards[rows],
             terminated=shared.terminated[rows],
             truncated=shared.truncated[rows],
+            success=shared.success[rows],
         )
 
     def keep(self, rows: np.ndarray, outcome: Outcome) -> None:

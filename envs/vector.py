@@ -26,7 +26,9 @@ class TaskVectorEnv(VectorEnv, ABC):
     - `"final_obs"`, float32 `[num_envs, obs]`, with `"_final_obs"`, bool `[num_envs]`, where an
       episode ended in this call: its last observation, which `step` returns as well;
     - `"failures"`, where environments broke: by index, the task's id and the traceback. Their
-      observation is NaN and their episode truncated; the others go on.
+      observation is NaN and their episode truncated; the others go on;
+    - `"success"`, bool `[num_envs]`, with `"_success"`, bool `[num_envs]`, where environments
+      say in this step whether their task is solved (`info["success"]` or `info["is_success"]`).
 
     Actions arrive as the policy sampled them; `step` clips them to the action space.
 

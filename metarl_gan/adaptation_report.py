@@ -1,7 +1,7 @@
 """How fast an agent adapts to held-out tasks: one arm of one agent."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,11 +26,16 @@ from metarl_gan.statistics import (
     Statistic,
     conditional_value_at_risk,
     interquartile_mean,
+    mean,
     paired_difference_interval,
     stratified_bootstrap_interval,
 )
 
 CSV_HEADER = ("arm", "task", "real_episodes", "return")
+SUCCESS_HEADER = "success_rate"
+"""The further column of families that tell success."""
+_LATER = ("successes",)
+"""Fields that reports of earlier versions lack."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,6 +50,8 @@ class AdaptationReport:
         task_ids: one id per task; an id may repeat where a family has few distinct tasks.
         returns: `[tasks, episodes + 1]`, mean undiscounted return per episode after adapting on
             the column's number of real episodes.
+        successes: `[tasks, episodes + 1]`, the share of the scored episodes in which the
+            environment said in any step that the task is solved; `None` where it does not say.
         floors: returns of agents that learn nothing, by name.
         reference: a return worth comparing with, where the family knows one.
         training_real_steps: every real environment step that training spent.
@@ -63,6 +70,7 @@ class AdaptationReport:
     seed: int
     task_ids: tuple[str, ...]
     returns: FloatArray
+    successes: FloatArray | None = None
     floors: Mapping[str, float] = field(default_factory=dict)
     reference: float | None = None
     training_real_steps: int = 0
@@ -90,6 +98,17 @@ class AdaptationReport:
             raise ReportError(
                 f"returns of {', '.join(bad)} are not finite; list such tasks in dropped_tasks"
             )
+        if self.successes is not None:
+            object.__setattr__(self, "successes", self._checked(self.successes))
+
+    def _checked(self, values: FloatArray) -> FloatArray:
+        successes = frozen_array(values)
+        if successes.shape != self.returns.shape or not ((successes >= 0) & (successes <= 1)).all():
+            raise ReportError(
+                f"successes have shape {successes.shape} and lie in {successes.min()}…"
+                f"{successes.max()}; expected shares from 0 to 1 of shape {self.returns.shape}"
+            )
+        return successes
 
     @property
     def episodes(self) -> int:
@@ -107,6 +126,22 @@ class AdaptationReport:
         intervals = [
             stratified_bootstrap_interval(column, rng=np.random.default_rng(BOOTSTRAP_SEED))
             for column in self.returns.T
+        ]
+        return np.array([(interval.low, interval.high) for interval in intervals])
+
+    @cached_property
+    def success_rate(self) -> FloatArray | None:
+        """`[episodes + 1]`: mean over tasks of the share of solved episodes, if it is known."""
+        return None if self.successes is None else self.successes.mean(0)
+
+    @cached_property
+    def success_interval(self) -> FloatArray | None:
+        """`[episodes + 1, 2]`: 95 % bootstrap interval of `success_rate` over tasks."""
+        if self.successes is None:
+            return None
+        intervals = [
+            stratified_bootstrap_interval(column, mean, rng=np.random.default_rng(BOOTSTRAP_SEED))
+            for column in self.successes.T
         ]
         return np.array([(interval.low, interval.high) for interval in intervals])
 
@@ -174,11 +209,14 @@ class AdaptationReport:
         """Plain data: every field, then what is computed from them."""
         content = {name: getattr(self, name) for name in self.__dataclass_fields__}
         content["returns"] = self.returns.tolist()
+        content["successes"] = None if self.successes is None else self.successes.tolist()
         content["computed"] = {
             "iqm": self.iqm.tolist(),
             "interval": self.interval.tolist(),
             "cvar": self.cvar.tolist(),
         }
+        if self.success_rate is not None:
+            content["computed"]["success_rate"] = self.success_rate.tolist()
         return content
 
     @classmethod
@@ -188,10 +226,13 @@ class AdaptationReport:
         Raises:
             ReportError: when a field is missing.
         """
-        missing = [name for name in cls.__dataclass_fields__ if name not in content]
+        fields = [
+            name for name in cls.__dataclass_fields__ if name in content or name not in _LATER
+        ]
+        missing = [name for name in fields if name not in content]
         if missing:
             raise ReportError(f"the adaptation report lacks {', '.join(missing)}")
-        return cls(**{name: content[name] for name in cls.__dataclass_fields__})
+        return cls(**{name: content[name] for name in fields})
 
     def after(self, episode: int) -> FloatArray:
         """`[tasks]`: returns after `episode` real episodes.
@@ -240,12 +281,8 @@ def save_arms(
     stem: Path, content: Mapping[str, object], arms: tuple[AdaptationReport, ...]
 ) -> dict[str, Path]:
     """Write `content` as JSON, the returns of `arms` as CSV and their curves as PNG."""
-    rows = (
-        (arm.arm, task, episode, value)
-        for arm in arms
-        for task, task_returns in zip(arm.task_ids, arm.returns.tolist(), strict=True)
-        for episode, value in enumerate(task_returns)
-    )
+    told = any(arm.successes is not None for arm in arms)
+    header = (*CSV_HEADER, SUCCESS_HEADER) if told else CSV_HEADER
     first = arms[0]
     figure = adaptation_figure(
         [arm.curve() for arm in arms],
@@ -255,6 +292,17 @@ def save_arms(
     )
     return {
         "json": write_json(stem.with_suffix(".json"), content),
-        "csv": write_csv(stem.with_suffix(".csv"), CSV_HEADER, rows),
+        "csv": write_csv(stem.with_suffix(".csv"), header, _csv_rows(arms, told=told)),
         "png": write_figure(stem.with_suffix(".png"), figure),
     }
+
+
+def _csv_rows(arms: tuple[AdaptationReport, ...], *, told: bool) -> Iterator[tuple[object, ...]]:
+    for arm in arms:
+        for row, task in enumerate(arm.task_ids):
+            for episode in range(arm.episodes + 1):
+                scores: list[object] = [float(arm.returns[row, episode])]
+                if told:
+                    shares = arm.successes
+                    scores.append("" if shares is None else float(shares[row, episode]))
+                yield arm.arm, task, episode, *scores

@@ -149,6 +149,7 @@ def evaluate(
         seed=seed,
         task_ids=tuple(task.id for task in curve.tasks),
         returns=curve.returns,
+        successes=curve.successes,
         floors=made.floors,
         reference=made.reference,
         training_real_steps=agent.real_steps,

@@ -19,12 +19,17 @@ SCORED_EPISODES = 5
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptationCurve:
-    """`returns [tasks, episodes + 1]` of the tasks that stayed healthy, and what they cost."""
+    """`returns [tasks, episodes + 1]` of the tasks that stayed healthy, and what they cost.
+
+    `successes`, likewise, is the share of scored episodes in which the environment said in any
+    step that the task is solved; `None` where environments do not say.
+    """
 
     tasks: tuple[Task, ...]
     returns: np.ndarray
     real_steps: int
     dropped: tuple[DroppedTask, ...]
+    successes: np.ndarray | None = None
 
 
 class Evaluator:
@@ -114,14 +119,17 @@ def _curve(
     if not healthy:
         raise AllTasksDroppedError(dropped, real_steps)
     order = sorted(healthy)
-    columns = []
+    returns, successes = [], []
     for collection in scored:
         row = {task: row for row, task in enumerate(collection.kept.tolist())}
-        returns = collection.batch.returns().mean(-1).cpu().numpy()
-        columns.append(returns[[row[task] for task in order]])
+        rows = [row[task] for task in order]
+        returns.append(collection.batch.returns().mean(-1).cpu().numpy()[rows])
+        if collection.success is not None:
+            successes.append(collection.success.double().mean(-1).numpy()[rows])
     return AdaptationCurve(
         tasks=tuple(tasks[task] for task in order),
-        returns=np.stack(columns, axis=-1).astype(np.float64),
+        returns=np.stack(returns, axis=-1).astype(np.float64),
         real_steps=real_steps,
         dropped=dropped,
+        successes=np.stack(successes, axis=-1) if len(successes) == len(scored) else None,
     )

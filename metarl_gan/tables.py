@@ -59,6 +59,11 @@ def adaptation_table(comparison: ArmComparison) -> Table:
             for episode in range(1, arm.episodes + 1)
         )
         table.add_row(f"gain by adaptation, {arm.arm}", "", *gains)
+    for arm in comparison.arms:
+        if arm.success_rate is not None and arm.success_interval is not None:
+            rates = zip(arm.success_rate, arm.success_interval, strict=True)
+            shown = (f"{rate:.0%} [{low:.0%}, {high:.0%}]" for rate, (low, high) in rates)
+            table.add_row(f"success rate, {arm.arm}", *shown)
     table.caption = _adaptation_caption(comparison)
     return table
 
@@ -157,6 +162,9 @@ def _adaptation_caption(comparison: ArmComparison) -> str:
         f"Real steps: {first.training_real_steps:,} in training, {evaluated:,} in this evaluation.",
         f"Dropped tasks: {dropped}." if dropped else "",
         "Differences and gains are IQMs of differences per task.",
+        "Success rates are means over tasks of the share of episodes solved in any step."
+        if any(arm.successes is not None for arm in comparison.arms)
+        else "",
     ]
     return " ".join(part for part in parts if part)
 

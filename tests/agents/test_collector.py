@@ -8,6 +8,7 @@ from metarl_gan.agents.networks import expand_over_tasks
 from metarl_gan.agents.policies import make_policy
 from metarl_gan.envs import make_family
 from tests.agents.toys import BANDITS, COUNTDOWNS, Countdown, stream
+from tests.envs import test_success
 
 HEALTHY, NAN_REWARD, INFINITE_OBSERVATION, RAISES, RAISES_IN_RESET = 0.0, 1.0, 2.0, 3.0, 4.0
 
@@ -99,6 +100,18 @@ def test_a_task_that_breaks_is_dropped_and_described(fault, said, steps):
         assert torch.isfinite(getattr(collection.batch, field)).all()
     # The steps of the dropped task were taken all the same.
     assert collection.real_steps == Countdown.total_steps == 2 * (6 + steps + 4)
+
+
+def test_success_is_that_of_any_step_of_an_episode():
+    family = test_success.FAMILY
+    settings = [(2, 2, 1), (-1, 100, 1), (9, 100, 1), (1, 100, 0)]
+    collection, _, _ = play(test_success.tasks_of(*settings), family=family)
+    assert collection.kept.tolist() == [0, 2, 3]  # the second broke
+    assert collection.success is not None
+    assert collection.success.tolist() == [[True, True], [False, False], [False, False]]
+    collection, _, _ = play(test_success.tasks_of((1, 100, 0)), family=family)
+    assert collection.success is None
+    assert play(countdowns([3]))[0].success is None
 
 
 def test_what_a_healthy_task_plays_does_not_depend_on_a_broken_neighbour():

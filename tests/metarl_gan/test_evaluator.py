@@ -143,3 +143,33 @@ def test_a_task_that_breaks_later_is_dropped_from_all_columns(components):
     assert found.returns.shape == (1, 2)
     assert [dropped.task_id for dropped in found.dropped] == [tasks[0].id]
     pool.close()
+
+
+class Achiever(tiny.Walk):
+    """Is solved while it is near its goal."""
+
+    def step(self, action):
+        observation, reward, terminated, truncated, _ = super().step(action)
+        return observation, reward, terminated, truncated, {"success": abs(reward) < 0.1}
+
+
+def test_success_rates_are_shares_of_scored_episodes(components, monkeypatch):
+    batches = {}
+    play = Evaluator._play
+
+    def recorded(self, tasks, parameters, n_episodes, name, **settings):
+        collection = play(self, tasks, parameters, n_episodes, name, **settings)
+        batches.setdefault(name, []).append(collection.batch)
+        return collection
+
+    monkeypatch.setattr(Evaluator, "_play", recorded)
+    family = tiny.ParametricFamily(
+        Achiever, {"goal": tiny.Uniform(-1.0, 1.0)}, horizon=tiny.HORIZON, name="walk"
+    )
+    found = tiny.curve(components, family, n_tasks=12)
+    near = [((batch.rewards.abs() < 0.1) & batch.valid).any(-1) for batch in batches["scored"]]
+    expected = torch.stack([episodes.double().mean(-1) for episodes in near], dim=-1)
+    assert found.successes is not None
+    assert found.successes.tolist() == expected.tolist()
+    assert set(found.successes.ravel()) >= {0.0, 0.5}
+    assert tiny.curve(components).successes is None

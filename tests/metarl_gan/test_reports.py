@@ -144,6 +144,44 @@ def test_csv_and_png_hold_every_arm(tmp_path):
     assert saved[1]["estimate"] == pytest.approx(1.0)
 
 
+def test_success_rates_are_saved_where_they_are_known(tmp_path):
+    successes = np.zeros((12, 3))
+    successes[:6, 1], successes[:3, 2] = 1.0, 0.5
+    known, unknown = adaptation(successes=successes), adaptation("real only")
+    assert known.success_rate is not None
+    assert known.success_rate.tolist() == [0.0, 0.5, 0.125]
+    assert known.success_interval is not None
+    assert known.success_interval[0].tolist() == [0.0, 0.0]
+    assert known.success_interval[1, 0] < 0.5 < known.success_interval[1, 1]
+    assert (unknown.success_rate, unknown.success_interval) == (None, None)
+    files = ArmComparison(arms=(known, unknown)).save(tmp_path)
+    rows = list(csv.DictReader(files["csv"].open()))
+    assert [row["success_rate"] for row in rows[:3]] == ["0.0", "1.0", "0.5"]
+    assert rows[-1]["success_rate"] == ""
+    saved = json.loads(files["json"].read_text())["arms"]
+    assert saved[0]["computed"]["success_rate"] == [0.0, 0.5, 0.125]
+    assert "success_rate" not in saved[1]["computed"]
+    ours, theirs = ArmComparison.load(tmp_path).arms
+    assert ours.successes is not None
+    assert ours.successes.tolist() == successes.tolist()
+    assert theirs.successes is None
+    files = unknown.save(tmp_path / "alone")
+    assert files["csv"].read_text().startswith("arm,task,real_episodes,return\n")
+
+
+def test_reports_from_before_success_rates_are_read():
+    content = adaptation().to_dict()
+    del content["successes"]
+    assert AdaptationReport.from_dict(content).successes is None
+
+
+def test_success_rates_that_make_no_sense_are_refused():
+    with pytest.raises(ReportError, match=r"successes have shape \(12, 2\)"):
+        adaptation(successes=np.zeros((12, 2)))
+    with pytest.raises(ReportError, match=r"lie in 2.0…2.0; expected shares"):
+        adaptation(successes=np.full((12, 3), 2.0))
+
+
 def test_fidelity_report_means_and_round_trip(tmp_path):
     report = fidelity()
     assert report.gradient_cosine == pytest.approx({"generated": 0.8, "real": 0.4})

@@ -26,7 +26,7 @@ def printed(table) -> str:
     return output.getvalue()
 
 
-def arm(name: str, shift: float) -> AdaptationReport:
+def arm(name: str, shift: float, **changes) -> AdaptationReport:
     returns = np.tile([-40.0, -20.0 + shift], (6, 1))
     return AdaptationReport(
         family="point-goal",
@@ -39,6 +39,7 @@ def arm(name: str, shift: float) -> AdaptationReport:
         reference=-0.5,
         training_real_steps=12_000,
         evaluation_real_steps=500,
+        **changes,
     )
 
 
@@ -46,6 +47,16 @@ def test_intervals_read_like_a_sentence():
     interval = Interval(estimate=1.234, low=-0.5, high=12.34)
     assert show_interval(interval) == "1.23 [-0.50, 12.3]"
     assert show_interval(interval, signed=True) == "+1.23 [-0.50, +12.3]"
+
+
+def test_success_rates_are_shown_where_they_are_known():
+    solved = np.tile([0.0, 0.5], (6, 1))
+    known, unknown = arm("generated", 5, successes=solved), arm("real only", 0)
+    text = printed(adaptation_table(ArmComparison(arms=(known, unknown))))
+    [row] = [line for line in text.splitlines() if "success rate," in line]
+    assert " ".join(row.split()) == "success rate, generated 0% [0%, 0%] 50% [50%, 50%]"
+    assert "solved in any step" in " ".join(text.split())
+    assert "uccess" not in printed(adaptation_table(ArmComparison(arms=(unknown,))))
 
 
 def test_adaptation_table_has_arms_differences_and_floors():
