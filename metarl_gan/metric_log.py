@@ -1,7 +1,11 @@
-"""The role of a log: takes the metrics of every meta-iteration."""
+"""The role of a log: takes the metrics of every meta-iteration, and what went wrong in it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from metarl_gan.agents.collector import DroppedTask
 
 
 class MetricLog(ABC):
@@ -10,6 +14,10 @@ class MetricLog(ABC):
     @abstractmethod
     def log(self, meta_iteration: int, metrics: Mapping[str, float]) -> None:
         """Take the metrics of one meta-iteration, numbered from 1, in increasing order."""
+
+    @abstractmethod
+    def drop(self, meta_iteration: int, dropped: "Sequence[DroppedTask]") -> None:
+        """Take the tasks, perhaps none, whose environments broke in a meta-iteration."""
 
     @abstractmethod
     def close(self) -> None:
@@ -25,6 +33,10 @@ class FanOutLog(MetricLog):
     def log(self, meta_iteration: int, metrics: Mapping[str, float]) -> None:
         for log in self._logs:
             log.log(meta_iteration, metrics)
+
+    def drop(self, meta_iteration: int, dropped: "Sequence[DroppedTask]") -> None:
+        for log in self._logs:
+            log.drop(meta_iteration, dropped)
 
     def close(self) -> None:
         for log in self._logs:

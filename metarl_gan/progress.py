@@ -1,7 +1,8 @@
 """What a person watching a training run sees."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
@@ -11,8 +12,14 @@ from rich.text import Text
 
 from metarl_gan.metric_log import MetricLog
 
+if TYPE_CHECKING:
+    from metarl_gan.agents.collector import DroppedTask
+
 LINE_SECONDS = 5.0
 """Seconds between lines where nothing can be redrawn (a pipe, a file)."""
+
+DROPPED_LINES = 3
+"""Most dropped tasks that a meta-iteration shows a line for."""
 
 LABELS = {
     "real_steps": "real steps",
@@ -74,6 +81,13 @@ class ProgressLog(MetricLog):
             self._redraw()
         elif self._clock() - self._shown_at >= LINE_SECONDS:
             self._print_line()
+
+    def drop(self, meta_iteration: int, dropped: "Sequence[DroppedTask]") -> None:
+        lines = [f"dropped task {task.task_id}: {task.summary}" for task in dropped]
+        if len(lines) > DROPPED_LINES:
+            lines[DROPPED_LINES:] = [f"and {len(lines) - DROPPED_LINES} more: see failures.log"]
+        for line in lines:
+            self._console.print(Text(f"[{meta_iteration}] {line}", style="yellow"), soft_wrap=True)
 
     def close(self) -> None:
         if self._live is not None:

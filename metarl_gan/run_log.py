@@ -1,19 +1,26 @@
-"""A run's metrics on disk: `metrics.jsonl`, `progress.csv` and TensorBoard scalars."""
+"""A run's metrics on disk: `metrics.jsonl`, `progress.csv` and TensorBoard scalars.
+
+Beside them `failures.log`: what was seen of every task that was dropped, tracebacks included.
+"""
 
 import csv
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metarl_gan.metric_log import MetricLog
 from metarl_gan.report_files import write_bytes, write_csv
 
+if TYPE_CHECKING:
+    from metarl_gan.agents.collector import DroppedTask
+
 METRICS_FILE = "metrics.jsonl"
 CSV_FILE = "progress.csv"
 TENSORBOARD_FOLDER = "tensorboard"
+FAILURES_FILE = "failures.log"
 ITERATION = "meta_iteration"
 
 Row = dict[str, Any]
@@ -61,6 +68,14 @@ class RunLog(MetricLog):
             with (self._folder / CSV_FILE).open("a", newline="", encoding="utf-8") as file:
                 csv.writer(file, lineterminator="\n").writerow(self._cells(row))
         self._scalars.add(meta_iteration, metrics)
+
+    def drop(self, meta_iteration: int, dropped: "Sequence[DroppedTask]") -> None:
+        if dropped:
+            # It tells what happened: a resumed run removes nothing from it.
+            with (self._folder / FAILURES_FILE).open("a", encoding="utf-8") as file:
+                for task in dropped:
+                    what = f"meta-iteration {meta_iteration}, task {task.task_id}: {task.reason}"
+                    file.write(what.strip().replace("\n", "\n    ") + "\n\n")
 
     def close(self) -> None:
         self._scalars.close()

@@ -7,7 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from metarl_gan.agents.collector import AllTasksDroppedError, Collection, collect
+from metarl_gan.agents.collector import (
+    AllTasksDroppedError,
+    Collection,
+    DroppedTask,
+    collect,
+)
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.components import Components
 from metarl_gan.data_augmentation import Mixture, policy_rows
@@ -48,6 +53,7 @@ class Trainer:
         self.generator_learner: GeneratorLearner = NothingToLearn()
         if components.gan is not None:
             self.generator_learner = AdversarialLearner(components.gan, config, self.streams)
+        self._dropped: list[DroppedTask] = []
         self._environments = components.environments(family)
 
     def meta_iteration(self) -> Metrics:
@@ -76,6 +82,11 @@ class Trainer:
         seconds = time.perf_counter() - started
         self.counters.training_seconds += seconds
         return self._metrics(support, query, mixture, seconds) | losses
+
+    def take_dropped(self) -> list[DroppedTask]:
+        """The tasks that were dropped since this was last asked, with all that was seen."""
+        taken, self._dropped = self._dropped, []
+        return taken
 
     def finished(self) -> bool:
         """Whether a budget is spent: iterations or real steps, whichever comes first."""
@@ -127,7 +138,10 @@ class Trainer:
 
     def _count(self, played: Collection | AllTasksDroppedError) -> None:
         self.counters.real_steps += played.real_steps
-        self.counters.dropped_tasks += [asdict(dropped) for dropped in played.dropped]
+        self._dropped += played.dropped
+        self.counters.dropped_tasks += [
+            {"task_id": dropped.task_id, "reason": dropped.summary} for dropped in played.dropped
+        ]
 
     def _steps_per_iteration(self) -> int:
         """Most real steps that a meta-iteration can take."""

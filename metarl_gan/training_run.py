@@ -74,7 +74,7 @@ class TrainingRun:
         log = self._open_log()
         try:
             while not trainer.finished() and stop.requested is None:
-                metrics = self._meta_iteration()
+                metrics = self._meta_iteration(log)
                 log.log(trainer.counters.meta_iterations, metrics)
                 if trainer.counters.meta_iterations % every == 0:
                     self._save_last()
@@ -82,23 +82,30 @@ class TrainingRun:
         finally:
             log.close()
 
-    def _meta_iteration(self) -> Metrics:
-        metrics = self.trainer.meta_iteration()
-        every = self.components.config.logging.validate_every
-        if self.trainer.counters.meta_iterations % every == 0:
-            metrics |= self._validate()
+    def _meta_iteration(self, log: MetricLog) -> Metrics:
+        number = self.trainer.counters.meta_iterations + 1
+        try:
+            metrics = self.trainer.meta_iteration()
+        finally:
+            log.drop(number, self.trainer.take_dropped())
+        if number % self.components.config.logging.validate_every == 0:
+            metrics |= self._validate(log)
         return metrics
 
-    def _validate(self) -> Metrics:
+    def _validate(self, log: MetricLog) -> Metrics:
         """Score on held-out tasks of the train split, and keep the best checkpoint so far."""
         counters = self.trainer.counters
         config = self.components.config
         # The same streams at every validation: scores differ by the agent alone.
         streams = Streams(self.trainer.streams.integer("validation"), self.components.device)
         evaluator = Evaluator(self.components, self._validation_environments, streams)
-        curve = evaluator.adaptation_curve(
-            self.trainer.task_sampler.validation_tasks, config.sampler.support_episodes
-        )
+        tasks = self.trainer.task_sampler.validation_tasks
+        try:
+            curve = evaluator.adaptation_curve(tasks, config.sampler.support_episodes)
+        except AllTasksDroppedError as error:
+            log.drop(counters.meta_iterations, error.dropped)
+            raise
+        log.drop(counters.meta_iterations, curve.dropped)
         counters.validation_real_steps += curve.real_steps
         before, after = curve.returns[:, 0].mean(), curve.returns[:, -1].mean()
         if counters.best_validation_return is None or after > counters.best_validation_return:
@@ -108,6 +115,7 @@ class TrainingRun:
             "validation_return_before_adaptation": float(before),
             "validation_return": float(after),
             "validation_real_steps": float(counters.validation_real_steps),
+            "validation_dropped_tasks": float(len(curve.dropped)),
         }
 
     def _save_last(self) -> None:
