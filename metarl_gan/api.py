@@ -9,7 +9,6 @@ import torch
 
 from metarl_gan.adaptation_report import AdaptationReport
 from metarl_gan.agent import MetaAgent
-from metarl_gan.agents.environment_pool import EnvironmentPool
 from metarl_gan.components import Components
 from metarl_gan.config import Config, ConfigError
 from metarl_gan.config_io import Layer, resolve, to_plain
@@ -130,7 +129,7 @@ def evaluate(
     made, drawn = _tasks(agent, family, split, tasks, seed)
     if episodes < 0:
         raise ConfigError(f"episodes is {episodes}; give the real episodes per task, 0 or more")
-    environments = EnvironmentPool(made)
+    environments = agent.components.environments(made)
     evaluator = Evaluator(
         agent.components,
         environments,

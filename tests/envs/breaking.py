@@ -130,11 +130,11 @@ class Homebound(ParametricFamily):
 class BreakingFamily(TaskFamily):
     """Tasks `way`, `where` and `scale` of `Breaking`."""
 
-    def __init__(self):
+    def __init__(self, ways=WAYS, places=("make", "reset", "step")):
         ranges = {
             "scale": Uniform(0.5, 2.0),
-            "way": Choice(list(WAYS)),
-            "where": Choice(["make", "reset", "step"]),
+            "way": Choice(list(ways)),
+            "where": Choice(list(places)),
         }
         super().__init__(
             name="breaking",
