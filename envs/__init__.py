@@ -1,7 +1,8 @@
 """Where tasks come from: tasks, families, parameter distributions, task-parallel stepping.
 
 The names below are the public interface. They are imported on first use: neither torch nor
-MuJoCo is needed to list families.
+MuJoCo is needed to list families. Gymnasium is: it learns of every registered family at once
+(`gymnasium.make("metarl_gan/PointGoal-v0")`).
 
 >>> from metarl_gan.envs import make_family
 >>> family = make_family("point-goal")
@@ -15,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 import metarl_gan.envs.builtin as _builtin  # noqa: F401 - registers the built-in families
+from metarl_gan.envs.registry import register_entry_points as _register_entry_points
 
 if TYPE_CHECKING:
     from metarl_gan.envs.adapters import adapt_family
@@ -85,6 +87,8 @@ _HOME = {
     "make_family": "registry",
     "register_family": "registry",
 }
+
+_register_entry_points()
 
 
 def __getattr__(name: str) -> object:

@@ -1,12 +1,16 @@
 """Task families by name. Built-in families and a user's come in through the same door."""
 
+import contextlib
 import difflib
+import inspect
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from metarl_gan.envs.errors import FamilyError
+from metarl_gan.envs.gymnasium_ids import register_gymnasium_id
+from metarl_gan.envs.references import import_reference
 
 if TYPE_CHECKING:
     from metarl_gan.envs.family import TaskFamily
@@ -20,25 +24,28 @@ _SUITES = {
 }
 """Other people's benchmarks, by what their families' names begin with: "metaworld/ML10"."""
 
+_FILES = (".yaml", ".yml")
+
 _factories: dict[str, "FamilyFactory | str"] = {}
 
 
 def register_family(name: str, factory: "FamilyFactory | str", *, replace: bool = False) -> None:
-    """Make a family known as `name`.
+    """Make a family known as `name`, and to Gymnasium: `"my-walk"` as `"metarl_gan/MyWalk-v0"`.
 
     Args:
-        name: What `make_family` and `--family` take; without ':'.
+        name: What `make_family` and `--family` take; without ':' and no file's name.
         factory: A callable that returns the family, or `"module:attribute"` of one, imported
             when it is first asked for.
         replace: Whether to take the place of a family of that name.
 
     Raises:
-        FamilyError: The name is taken or contains ':', or the factory is neither of the two.
+        FamilyError: The name is taken, reads like a reference or a file, or is Gymnasium's id of
+            another family; or the factory is neither of the two.
 
     Packages register theirs through the entry-point group `metarl_gan.families`.
     """
-    if not name or ":" in name:
-        raise FamilyError(f"family name {name!r}: give a name without ':'")
+    if not name or ":" in name or name.endswith(_FILES):
+        raise FamilyError(f"family name {name!r}: give a name without ':', and none of a file")
     if name in _factories and not replace:
         raise FamilyError(f"family {name!r} is registered already; pass replace=True to replace it")
     if not callable(factory) and not (isinstance(factory, str) and ":" in factory):
@@ -46,7 +53,16 @@ def register_family(name: str, factory: "FamilyFactory | str", *, replace: bool 
             f"factory of {name!r} is {factory!r}; give a callable that returns a TaskFamily, "
             "or 'module:attribute'"
         )
+    register_gymnasium_id(name)
     _factories[name] = factory
+
+
+def register_entry_points() -> None:
+    """Make the families of the entry points known to Gymnasium; imports none of them."""
+    for name in _entry_points():
+        # Two of one id: both remain known by their names here.
+        with contextlib.suppress(FamilyError):
+            register_gymnasium_id(name)
 
 
 def list_families() -> list[str]:
@@ -61,8 +77,8 @@ def make_family(family: object, **options: Any) -> "TaskFamily":  # noqa: ANN401
         family: A registered name; `"metaworld/ML10"`, `"metaworld/ML1/reach-v3"` or
             `"carl/CARLPendulum"` where these packages are installed; `"module:attribute"` of a
             family, of what returns one, or of an environment that brings its tasks; such an
-            environment, its class or what makes it (see `adapt_family`); or a `TaskFamily`, which
-            is returned as it is.
+            environment, its class or what makes it (see `adapt_family`); the path of a YAML file
+            (see `yaml_family.py`); or a `TaskFamily`, which is returned as it is.
         **options: Passed to the family's factory, e.g. `threads=1` for MuJoCo families, or to
             `adapt_family`.
 
@@ -74,10 +90,28 @@ def make_family(family: object, **options: Any) -> "TaskFamily":  # noqa: ANN401
     return _family_of(found, family, options)
 
 
+def lasting_reference(family: str) -> str:
+    """What leads to the same family from any working folder: a file by its whole path."""
+    return str(_path(family)) if family.endswith(_FILES) else family
+
+
+def family_documentation(name: str) -> str:
+    """The docstring of what `name` stands for: of the function or class that makes the family.
+
+    `""` where there is none. Raises `FamilyError` as `make_family` does.
+    """
+    found = _named(name)
+    if isinstance(found, partial) or not (inspect.isroutine(found) or inspect.isclass(found)):
+        found = type(make_family(name))
+    return inspect.getdoc(found) or ""
+
+
 def _named(name: str) -> object:
     """What is registered as `name`, or what it says where to find."""
     if name in _factories:
         source = _factories[name]
+    elif name.endswith(_FILES):
+        return partial(_of_file, _path(name))
     elif ":" in name:
         source = name
     elif name.partition("/")[0] in _SUITES:
@@ -86,11 +120,21 @@ def _named(name: str) -> object:
         source = _entry_points().get(name)
     if source is None:
         raise FamilyError(f"unknown family {name!r}{_nearest(name)}; {_allowed()}")
-    return _imported(source) if isinstance(source, str) else source
+    return import_reference(source) if isinstance(source, str) else source
+
+
+def _path(name: str) -> Path:
+    return Path(name).expanduser().resolve()
+
+
+def _of_file(path: Path) -> object:
+    from metarl_gan.envs.yaml_family import family_from_yaml
+
+    return family_from_yaml(path, make_family)
 
 
 def _of_suite(suite: str, rest: str = "") -> object:
-    factory = _imported(_SUITES[suite])
+    factory = import_reference(_SUITES[suite])
     assert callable(factory)
     return partial(factory, rest)
 
@@ -102,11 +146,15 @@ def _family_of(found: object, asked: object, options: dict[str, Any]) -> "TaskFa
     from metarl_gan.envs.family import TaskFamily
 
     if isinstance(found, TaskFamily):
+        if options:
+            raise FamilyError(f"{asked!r} is made already; it takes no options {list(options)}")
         return found
     if has_contexts(found):
         return context_family(found, **options)
     if is_environment(found):
         return adapt_family(found, **options)
+    if callable(found):
+        _require_options(found, asked, options)
     made = found(**options) if callable(found) else found
     if isinstance(made, TaskFamily):
         return made
@@ -116,31 +164,23 @@ def _family_of(found: object, asked: object, options: dict[str, Any]) -> "TaskFa
     raise FamilyError(f"{asked!r} {gave}; {_allowed()}")
 
 
+def _require_options(found: Callable[..., Any], asked: object, options: dict[str, Any]) -> None:
+    try:
+        signature = inspect.signature(found)
+    except (TypeError, ValueError):  # some of C have none
+        return
+    try:
+        signature.bind(**options)
+    except TypeError as error:
+        raise FamilyError(
+            f"{asked!r} cannot be made: {error}; its options are {list(signature.parameters)}"
+        ) from error
+
+
 def _entry_points() -> dict[str, str]:
     from importlib.metadata import entry_points
 
     return {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
-
-
-def _imported(source: str) -> object:
-    module_name, _, attribute = source.partition(":")
-    try:
-        found: object = import_module(module_name)
-    except ImportError as error:
-        raise FamilyError(
-            f"family {source!r}: module {module_name!r} cannot be imported ({error}); is it "
-            "installed, or its folder on PYTHONPATH?"
-        ) from error
-    for part in attribute.split("."):
-        if part not in dir(found):
-            public = [name for name in dir(found) if not name.startswith("_")]
-            near = difflib.get_close_matches(part, public, n=3)
-            raise FamilyError(
-                f"family {source!r}: {module_name!r} has no {attribute!r}"
-                + (f"; did you mean {near}?" if near else f"; it has {public}")
-            )
-        found = getattr(found, part)
-    return found
 
 
 def _nearest(name: str) -> str:
@@ -151,5 +191,6 @@ def _nearest(name: str) -> str:
 def _allowed() -> str:
     return (
         f"give one of {list_families()}, 'metaworld/…' or 'carl/…' where that is installed, "
-        "'module:attribute', a TaskFamily, or an environment that brings its tasks"
+        "'module:attribute', the path of a YAML file, a TaskFamily, or an environment that brings "
+        "its tasks"
     )

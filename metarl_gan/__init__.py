@@ -1,16 +1,21 @@
 """Meta-reinforcement learning in which a conditional GAN supplies most of the adaptation data.
 
 The names below are the whole top-level interface. They are imported on first use, so that
-``import metarl_gan`` and ``metarl-gan --help`` do not wait for torch.
+``import metarl_gan`` and ``metarl-gan --help`` do not wait for torch. What is imported at once is
+``metarl_gan.envs``, by which Gymnasium knows the task families.
 
 >>> import metarl_gan
 >>> "train" in dir(metarl_gan)
 True
+>>> import gymnasium
+>>> env = gymnasium.make("metarl_gan/PointGoal-v0", task={"x": 0.25, "y": -0.1})
 """
 
 import os
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+import metarl_gan.envs as _envs  # noqa: F401 - registers the families, in Gymnasium too
 
 if TYPE_CHECKING:
     from metarl_gan.agent import MetaAgent
