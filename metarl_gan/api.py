@@ -13,6 +13,7 @@ from metarl_gan.components import Components
 from metarl_gan.config import Config, ConfigError
 from metarl_gan.config_io import Layer, resolve, to_plain
 from metarl_gan.envs import TaskFamily, make_family
+from metarl_gan.envs.registry import lasting_reference
 from metarl_gan.envs.task import Task
 from metarl_gan.evaluator import Evaluator
 from metarl_gan.fidelity_report import FidelityReport
@@ -42,8 +43,9 @@ def train(  # noqa: PLR0913 - the names of the public interface; the settings ar
     """Meta-train an agent on a task family and return it, from its best checkpoint.
 
     Args:
-        family: a registered name, `"module:attribute"`, or a `TaskFamily`; with `resume`, only
-            needed if the run was on a `TaskFamily` that no name leads to.
+        family: a registered name, `"module:attribute"`, the path of a YAML file, a `TaskFamily`,
+            or what else `make_family` takes; with `resume`, only needed if the run was on what no
+            name leads to.
         config: a `Config`, which is taken as it is, or overrides by dotted name on the preset.
         preset: "quick", "default" or "paper".
         out: run folder; `runs/<family>-seed<seed>` if not given.
@@ -74,9 +76,7 @@ def train(  # noqa: PLR0913 - the names of the public interface; the settings ar
     made, resolved = _resolve(family, config, preset, own)
     torch.set_num_threads(resolved.torch_threads)
     components = Components.build(resolved, made.observation_space, made.action_space, made.horizon)
-    folder = RunFolder.create(
-        out or f"runs/{resolved.family}-seed{resolved.seed}", overwrite=overwrite
-    )
+    folder = RunFolder.create(out or _default_folder(resolved), overwrite=overwrite)
     folder.write_config(resolved)
     return _run(TrainingRun(components, made, folder, progress=progress))
 
@@ -154,6 +154,7 @@ def evaluate(
         training_real_steps=agent.real_steps,
         evaluation_real_steps=curve.real_steps,
         dropped_tasks=tuple(dropped.task_id for dropped in curve.dropped),
+        drop_reasons=tuple(dropped.reason for dropped in curve.dropped),
         command=f"metarl-gan evaluate {agent.run_folder} --split {split} --tasks {tasks} "
         f"--episodes {episodes} --seed {seed}",
     )
@@ -192,6 +193,7 @@ def fidelity(
         evaluation_real_steps=measured.real_steps,
         training_real_steps=agent.real_steps,
         dropped_tasks=tuple(dropped.task_id for dropped in measured.dropped),
+        drop_reasons=tuple(dropped.reason for dropped in measured.dropped),
         command=f"metarl-gan fidelity {agent.run_folder} --split {split} --tasks {tasks} "
         f"--episodes {episodes} --seed {seed}",
     )
@@ -241,12 +243,20 @@ def _resolve(
         if family is None and "family" in overrides:
             family = str(overrides["family"])
         layers.append(Layer(source="config", values=overrides))
-    made = make_family(family if family is not None else base.family)
+    asked = family if family is not None else base.family
+    made = make_family(asked)
     if not isinstance(config, Config):
         # A family given by reference is known by that; one given as an object by its name.
         layers.insert(0, Layer(source="preset", values=preset_overrides(preset, made.name)))
     resolved = resolve(base, *layers, Layer(source="arguments", values=own))
-    return made, replace(resolved, family=family if isinstance(family, str) else made.name)
+    known_as = lasting_reference(asked) if isinstance(asked, str) else made.name
+    return made, replace(resolved, family=known_as)
+
+
+def _default_folder(config: Config) -> str:
+    path = Path(config.family)
+    name = path.stem if path.is_absolute() else config.family  # a family may be a file
+    return f"runs/{name}-seed{config.seed}"
 
 
 def _tasks(
