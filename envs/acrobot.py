@@ -42,7 +42,7 @@ def acrobot_physics() -> TaskFamily:
     - Observation (6): cos and sin of both joint angles, angular velocities (rad/s, at most 4π and
       9π). Action: torque `-torque`, 0 or `torque` on the second joint.
     - Reward: -1 per step, 0 for the step that ends the episode: when `-cos θ₁ - cos(θ₁ + θ₂) > 1`,
-      which is Gymnasium's height of the tip in lengths of a link. Horizon 500.
+      which is Gymnasium's height of the tip in lengths of a link; horizon 500.
     - Source: Gymnasium 1.x, `classic_control/acrobot.py`: its own equations of motion, integrated
       by RK4 over 0.2 s for many at once.
     - Return per episode (500 tasks): always the first action -500, random -495; -92 for one who

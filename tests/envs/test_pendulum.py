@@ -6,7 +6,7 @@ import pytest
 
 from metarl_gan.envs import make_family
 from tests.envs.classic import assert_exact, play_both
-from tests.envs.episodes import FLOOR_POLICIES, random_action, returns
+from tests.envs.episodes import random_action, returns
 
 
 def swing_up(venv, observations, rng):
@@ -45,10 +45,3 @@ def test_who_knows_the_physics_reaches_the_reference(split):
     family = make_family("pendulum-physics")
     mean = returns(family, swing_up, split=split, n_tasks=500).mean()
     assert mean == pytest.approx(family.reference, abs=8)
-
-
-@pytest.mark.parametrize("policy", ["zero_action", "random"])
-def test_floors_are_what_is_stated(policy):
-    family = make_family("pendulum-physics")
-    mean = returns(family, FLOOR_POLICIES[policy], n_tasks=500).mean()
-    assert mean == pytest.approx(family.floors[policy], rel=0.02)
