@@ -34,7 +34,7 @@ from metarl_gan.statistics import (
 CSV_HEADER = ("arm", "task", "real_episodes", "return")
 SUCCESS_HEADER = "success_rate"
 """The further column of families that tell success."""
-_LATER = ("successes",)
+_LATER = ("successes", "drop_reasons")
 """Fields that reports of earlier versions lack."""
 
 
@@ -57,6 +57,7 @@ class AdaptationReport:
         training_real_steps: every real environment step that training spent.
         evaluation_real_steps: every real environment step that this evaluation spent.
         dropped_tasks: ids of the tasks whose environment failed; they are not in `returns`.
+        drop_reasons: what was seen of each of these, in a line, and then perhaps a traceback.
         versions: versions of what the result depends on.
         command: what to run to get this report again.
 
@@ -76,6 +77,7 @@ class AdaptationReport:
     training_real_steps: int = 0
     evaluation_real_steps: int = 0
     dropped_tasks: tuple[str, ...] = ()
+    drop_reasons: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=installed_versions)
     command: str = ""
 
@@ -84,6 +86,7 @@ class AdaptationReport:
         object.__setattr__(self, "returns", returns)
         object.__setattr__(self, "task_ids", tuple(self.task_ids))
         object.__setattr__(self, "dropped_tasks", tuple(self.dropped_tasks))
+        object.__setattr__(self, "drop_reasons", tuple(self.drop_reasons))
         if returns.ndim != 2 or returns.shape[0] != len(self.task_ids) or returns.size == 0:
             raise ReportError(
                 f"returns have shape {returns.shape} for {len(self.task_ids)} task ids; expected "

@@ -5,8 +5,10 @@ not wait for it.
 """
 
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +27,7 @@ from metarl_gan.usage import UsageError
 
 if TYPE_CHECKING:
     from metarl_gan.agent import MetaAgent
-    from metarl_gan.reports import ArmComparison
+    from metarl_gan.reports import AdaptationReport, ArmComparison, FidelityReport
 
 EVALUATION_FOLDER = "evaluation"
 RESUMABLE = {"resume", "iterations", "max_real_steps"}
@@ -64,6 +66,7 @@ def fidelity(args: Sequence[str]) -> None:
     )
     files = report.save(options.out or options.run / EVALUATION_FOLDER)
     make_console().print(fidelity_table(report))
+    print_dropped(report, files["json"])
     print_files(files)
 
 
@@ -107,7 +110,19 @@ def print_comparison(comparison: "ArmComparison", folder: Path) -> None:
 
     files = comparison.save(folder)
     make_console().print(adaptation_table(comparison))
+    for arm in comparison.arms:
+        print_dropped(arm, files["json"])
     print_files(files)
+
+
+def print_dropped(report: "AdaptationReport | FidelityReport", file: Path) -> None:
+    """Say on standard error which tasks broke, and how."""
+    from metarl_gan.progress import dropped_lines
+
+    # Reports of earlier versions do not say why.
+    dropped = zip_longest(report.dropped_tasks, report.drop_reasons, fillvalue="")
+    for line in dropped_lines(list(dropped), str(file)):
+        print(line, file=sys.stderr)
 
 
 def print_files(files: dict[str, Path]) -> None:

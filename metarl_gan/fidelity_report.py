@@ -18,6 +18,9 @@ from metarl_gan.report_files import (
 )
 from metarl_gan.statistics import FloatArray
 
+_LATER = ("drop_reasons",)
+"""Fields that reports of earlier versions lack."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FidelityReport:
@@ -39,6 +42,7 @@ class FidelityReport:
         evaluation_real_steps: every real environment step that this report spent.
         training_real_steps: every real environment step that training spent.
         dropped_tasks: ids of the tasks whose environment failed; they are in no array.
+        drop_reasons: what was seen of each of these, in a line, and then perhaps a traceback.
         versions: versions of what the result depends on.
         command: what to run to get this report again.
 
@@ -58,6 +62,7 @@ class FidelityReport:
     evaluation_real_steps: int = 0
     training_real_steps: int = 0
     dropped_tasks: tuple[str, ...] = ()
+    drop_reasons: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=installed_versions)
     command: str = ""
 
@@ -75,6 +80,7 @@ class FidelityReport:
                 )
         object.__setattr__(self, "task_ids", tuple(self.task_ids))
         object.__setattr__(self, "dropped_tasks", tuple(self.dropped_tasks))
+        object.__setattr__(self, "drop_reasons", tuple(self.drop_reasons))
         object.__setattr__(self, "cosines", cosines)
         object.__setattr__(self, "held_out_errors", errors)
         object.__setattr__(self, "generated_share", share)
@@ -124,10 +130,13 @@ class FidelityReport:
             ReportError: when the file is missing or holds something else.
         """
         content: Mapping[str, Any] = read_report(Path(path), "fidelity", "fidelity-*.json")
-        missing = [name for name in cls.__dataclass_fields__ if name not in content]
+        fields = [
+            name for name in cls.__dataclass_fields__ if name in content or name not in _LATER
+        ]
+        missing = [name for name in fields if name not in content]
         if missing:
             raise ReportError(f"the fidelity report lacks {', '.join(missing)}")
-        return cls(**{name: content[name] for name in cls.__dataclass_fields__})
+        return cls(**{name: content[name] for name in fields})
 
 
 def _finite_mean(values: FloatArray) -> float:

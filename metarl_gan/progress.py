@@ -19,7 +19,7 @@ LINE_SECONDS = 5.0
 """Seconds between lines where nothing can be redrawn (a pipe, a file)."""
 
 DROPPED_LINES = 3
-"""Most dropped tasks that a meta-iteration shows a line for."""
+"""Most dropped tasks of a meta-iteration, or of a report, that get a line."""
 
 LABELS = {
     "real_steps": "real steps",
@@ -83,10 +83,8 @@ class ProgressLog(MetricLog):
             self._print_line()
 
     def drop(self, meta_iteration: int, dropped: "Sequence[DroppedTask]") -> None:
-        lines = [f"dropped task {task.task_id}: {task.summary}" for task in dropped]
-        if len(lines) > DROPPED_LINES:
-            lines[DROPPED_LINES:] = [f"and {len(lines) - DROPPED_LINES} more: see failures.log"]
-        for line in lines:
+        reasons = [(task.task_id, task.reason) for task in dropped]
+        for line in dropped_lines(reasons, "failures.log"):
             self._console.print(Text(f"[{meta_iteration}] {line}", style="yellow"), soft_wrap=True)
 
     def close(self) -> None:
@@ -148,6 +146,22 @@ class ProgressLog(MetricLog):
                 table.add_row(label, _shown(name, metrics[name]))
         table.add_row("time left", _duration(self.seconds_left()))
         return table
+
+
+def dropped_lines(dropped: Sequence[tuple[str, str]], more_in: str) -> list[str]:
+    """A line for each of the first dropped tasks, and where the others are.
+
+    Args:
+        dropped: task ids, and what was seen of them.
+        more_in: the file that has all of it.
+    """
+    lines = []
+    for task_id, reason in dropped[:DROPPED_LINES]:
+        summary = reason.partition("\n")[0]
+        lines.append(f"dropped task {task_id}: {summary}")
+    if len(dropped) > DROPPED_LINES:
+        lines.append(f"and {len(dropped) - DROPPED_LINES} more: see {more_in}")
+    return lines
 
 
 def _share(now: float, first: float, total: float) -> float:

@@ -1,8 +1,11 @@
 """Environments that raise, crash or hang cost a run their task, and it says so."""
 
+import json
+
 import pytest
 
 import metarl_gan
+from metarl_gan.commands import print_dropped
 from metarl_gan.config import Config, ConfigError, EnvironmentsConfig
 from metarl_gan.config_io import setting_types
 from metarl_gan.envs import TaskFamily
@@ -149,3 +152,29 @@ def test_broken_tasks_of_the_validation_are_told_too(tmp_path, monkeypatch, caps
     assert last["dropped_tasks"] == 0
     assert f"meta-iteration 2, task {broken.id}: " in (tmp_path / "failures.log").read_text()
     assert f"dropped task {broken.id}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("measure", [metarl_gan.evaluate, metarl_gan.fidelity])
+def test_reports_say_why_tasks_were_dropped(tmp_path, capsys, measure):
+    family = BreakingFamily(["none", "raise"], ["step"])
+    agent = tiny.train(tmp_path / "run", BreakingFamily(["none"]))
+    report = measure(agent, family, split="train", tasks=10, episodes=1)
+    assert len(report.dropped_tasks) > 3
+    for name, reason in zip(report.dropped_tasks, report.drop_reasons, strict=True):
+        assert reason.partition("\n")[0].endswith("RuntimeError: motor burnt")
+        assert name in reason
+        assert "in break_down" in reason
+    file = report.save(tmp_path)["json"]
+    assert type(report).load(file).drop_reasons == report.drop_reasons
+    print_dropped(report, file)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.startswith("dropped task ") for line in lines] == [True, True, True, False]
+    assert lines[-1] == f"and {len(report.dropped_tasks) - 3} more: see {file}"
+    # A report of an earlier version does not say why.
+    content = json.loads(file.read_text())
+    del content["drop_reasons"]
+    file.write_text(json.dumps(content))
+    older = type(report).load(file)
+    assert older.dropped_tasks == report.dropped_tasks
+    print_dropped(older, file)
+    assert f"dropped task {older.dropped_tasks[0]}: \n" in capsys.readouterr().err
