@@ -234,7 +234,8 @@ class Choice(Distribution):
 
     @property
     def text(self) -> str:
-        return _with_unit(" | ".join(str(value) for value in self.values), self.unit)
+        shown = [f"{v:g}" if isinstance(v, float) else str(v) for v in self.values]
+        return _with_unit(" | ".join(shown), self.unit)
 
     def sample(self, rng: np.random.Generator) -> ParameterValue:
         return self.values[int(rng.integers(len(self.values)))]

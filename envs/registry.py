@@ -96,14 +96,17 @@ def lasting_reference(family: str) -> str:
 
 
 def family_documentation(name: str) -> str:
-    """The docstring of what `name` stands for: of the function or class that makes the family.
+    """The docstring of the function or class that makes the family `name`; `""` without one.
 
-    `""` where there is none. Raises `FamilyError` as `make_family` does.
+    Raises `FamilyError` where `name` leads nowhere.
     """
+    from metarl_gan.envs.parametric import ParametricFamily
+
     found = _named(name)
-    if isinstance(found, partial) or not (inspect.isroutine(found) or inspect.isclass(found)):
-        found = type(make_family(name))
-    return inspect.getdoc(found) or ""
+    if not (inspect.isroutine(found) or inspect.isclass(found)):
+        found = type(found)
+    # What is said of a tool is not said of what was made with it.
+    return "" if found in (ParametricFamily, partial) else inspect.getdoc(found) or ""
 
 
 def _named(name: str) -> object:

@@ -19,7 +19,7 @@ class TrainOptions:
     """Meta-train an agent on a task family, or resume a run."""
 
     family: str | None = None
-    """Task family: a registered name, or module:attribute of your own."""
+    """Task family: a registered name, module:attribute of your own, or a YAML file."""
     preset: str = "quick"
     """Settings to start from: quick, default or paper."""
     seed: int | None = None
@@ -79,7 +79,7 @@ class DemoOptions:
     """Train with preset quick, evaluate both arms on held-out tasks, say what to run next."""
 
     family: str | None = None
-    """Task family: a registered name, or module:attribute of your own."""
+    """Task family: a registered name, module:attribute of your own, or a YAML file."""
     seed: int = 0
     """Seed of everything random."""
     out: Path = Path("runs/demo")
@@ -121,14 +121,19 @@ class CheckOptions:
     """Check a task family and list every problem found."""
 
     family: Annotated[str, tyro.conf.Positional]
-    """Task family: a registered name, or module:attribute of your own."""
+    """Task family: a registered name, module:attribute of your own, or a YAML file."""
     seed: int = 0
     """Seed of tasks, environments and actions."""
+    seconds: float = 60.0
+    """About how long it may take; what would take longer is left out, and said so."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FamiliesOptions:
-    """List the task families: ranges with units, splits, horizon, floors."""
+    """List the task families: ranges with units, splits, horizon, floors; or describe one."""
+
+    family: Annotated[str | None, tyro.conf.Positional] = None
+    """The family to describe: as --family takes it elsewhere."""
 
 
 def parse(options: type[O], command: str, args: Sequence[str]) -> O:

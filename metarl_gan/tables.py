@@ -1,20 +1,15 @@
 """Reports as tables for the terminal; readable as plain text when piped."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from metarl_gan.arm_comparison import ArmComparison
 from metarl_gan.fidelity_report import FidelityReport
 from metarl_gan.statistics import Interval
-
-if TYPE_CHECKING:
-    from metarl_gan.envs.family import TaskFamily
 
 PIPED_COLUMNS = 160
 """Width where there is no terminal to ask: wide enough that no cell is broken."""
@@ -36,7 +31,7 @@ def show_interval(interval: Interval, *, signed: bool = False) -> str:
 def adaptation_table(comparison: ArmComparison) -> Table:
     """Rows: arms, then differences to the last arm; columns: return after 0..K real episodes."""
     first = comparison.baseline
-    table = _table(
+    table = plain_table(
         f"Return on {len(first.task_ids)} held-out tasks of {first.family} ({first.split} split) "
         "after real episodes: IQM [95 % interval]"
     )
@@ -70,7 +65,7 @@ def adaptation_table(comparison: ArmComparison) -> Table:
 
 def fidelity_table(report: FidelityReport) -> Table:
     """Mean cosines to the true inner gradient, held-out errors per head, share generated."""
-    table = _table(
+    table = plain_table(
         f"Fidelity on {len(report.task_ids)} held-out tasks of {report.family} ({report.split} "
         f"split), given {_episodes(report.episodes)} each"
     )
@@ -96,33 +91,9 @@ def fidelity_table(report: FidelityReport) -> Table:
     return table
 
 
-def families_table(families: "Mapping[str, TaskFamily | str]") -> Table:
-    """What each family is: ranges with units, splits, horizon, floors; or why it cannot be made.
-
-    Args:
-        families: by name, the family or the message of the error that making it raised.
-    """
-    table = _table("Task families")
-    for heading in ("family", "task parameters", "splits"):
-        table.add_column(heading)
-    table.add_column("horizon (steps)", justify="right")
-    table.add_column("floors (return per episode)")
-    for name, family in families.items():
-        if isinstance(family, str):
-            table.add_row(name, escape(f"cannot be made: {family}"), "", "", "")
-            continue
-        floors = [f"{key.replace('_', ' ')} {value:g}" for key, value in family.floors.items()]
-        if family.reference is not None:
-            floors.append(f"reference {family.reference:g}")
-        table.add_row(
-            name, _ranges(family), ", ".join(family.splits), str(family.horizon), ", ".join(floors)
-        )
-    return table
-
-
 def settings_table(title: str, values: Mapping[str, object]) -> Table:
     """Names and values, one per row."""
-    table = _table(title)
+    table = plain_table(title)
     table.add_column("name")
     table.add_column("value", justify="right")
     for name, value in values.items():
@@ -131,7 +102,8 @@ def settings_table(title: str, values: Mapping[str, object]) -> Table:
     return table
 
 
-def _table(title: str) -> Table:
+def plain_table(title: str) -> Table:
+    """A table without frame, its title on top."""
     return Table(
         title=title,
         box=box.SIMPLE_HEAD,
@@ -167,18 +139,3 @@ def _adaptation_caption(comparison: ArmComparison) -> str:
         else "",
     ]
     return " ".join(part for part in parts if part)
-
-
-def _ranges(family: "TaskFamily") -> str:
-    """Ranges of the train split, then those that other splits have of their own."""
-    train = family.parameters
-    lines = [", ".join(f"{name} {values.text}" for name, values in train.items())]
-    for split in family.splits:
-        own = [
-            f"{name} {values.text}"
-            for name, values in family.task_space.ranges(split).items()
-            if values != train[name]
-        ]
-        if own:
-            lines.append(f"{split}: {', '.join(own)}")
-    return "\n".join(lines)

@@ -120,5 +120,5 @@ class Endless(TaskFamily):
             horizon=10,
         )
 
-    def make(self, task):
+    def make(self, task, *, render_mode=None):
         return Walk(**task.parameters)

@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from metarl_gan.envs import list_families, make_family
 from metarl_gan.reports import AdaptationReport, ArmComparison, FidelityReport
 from metarl_gan.statistics import Interval
 from metarl_gan.tables import (
     PIPED_COLUMNS,
     adaptation_table,
-    families_table,
     fidelity_table,
     make_console,
     settings_table,
@@ -107,18 +105,6 @@ def test_fidelity_table_has_every_source_and_head():
         "300 real episodes",
     ):
         assert shown in text
-
-
-def test_families_table_has_units_splits_and_floors_of_every_family():
-    families = {name: make_family(name) for name in list_families()}
-    text = printed(families_table({**families, "broken": "no module [named] x"}))
-    for name, family in families.items():
-        assert name in text
-        assert str(family.horizon) in text
-        assert all(parameter in text for parameter in family.parameters)
-    assert "m/s" in text
-    assert "train, test" in text
-    assert "cannot be made: no module [named] x" in text
 
 
 def test_settings_table_groups_digits():
