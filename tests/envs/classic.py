@@ -9,7 +9,7 @@ import numpy as np
 class SideBySide:
     """The largest differences over the episodes, and how they went.
 
-    `lengths` and `terminated` are of every environment.
+    `lengths`, `terminated` and `last`, the last observations, are of every environment.
     """
 
     observation: float
@@ -17,6 +17,7 @@ class SideBySide:
     reward: float
     lengths: np.ndarray
     terminated: np.ndarray
+    last: np.ndarray
 
 
 def play_both(venv, originals, policy, *, seed=7):
@@ -43,7 +44,7 @@ def play_both(venv, originals, policy, *, seed=7):
             assert (ends[i], cuts[i]) == (end, cut)
             terminated[i], lengths[i] = end, lengths[i] + 1
             running[i] = not (end or cut)
-    return SideBySide(lengths=lengths, terminated=terminated, **gaps)
+    return SideBySide(lengths=lengths, terminated=terminated, last=seen, **gaps)
 
 
 def assert_exact(both):

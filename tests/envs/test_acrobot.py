@@ -71,7 +71,7 @@ def test_energy_is_conserved_under_any_gravity(gravity):
 @pytest.mark.parametrize("policy", [random_action, pump])
 def test_batched_acrobots_move_as_gymnasiums_own(split, policy):
     family = make_family("acrobot-physics")
-    tasks = family.sample(4, split=split, seed=0)
+    tasks = family.sample(4, split=split, seed=1)
     both = play_both(family.make_vec(tasks), [family.make(task) for task in tasks], policy)
     assert_exact(both)
     assert both.terminated.all() if policy is pump else both.lengths.max() == 500

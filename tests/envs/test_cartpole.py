@@ -27,6 +27,12 @@ def balance_one_way(venv, observations, rng):
     return (observations @ np.array([0.1, 0.3, 3.0, 1.0]) > 0).astype(int)
 
 
+def run_away(venv, observations, rng):
+    """Leans the pole and follows it, until the cart is too far from the middle."""
+    lean = observations @ np.array([0.0, 0.0, 3.0, 1.0]) - 0.1
+    return (lean * np.sign(venv.parameter("force_mag")) > 0).astype(int)
+
+
 def test_one_step_by_hand():
     """A level pole of half length 0.6 and 0.1 kg on 0.9 kg, pushed by -8 N: 1 kg in all.
 
@@ -43,13 +49,15 @@ def test_one_step_by_hand():
 
 
 @pytest.mark.parametrize("split", ["train", "ood"])
-@pytest.mark.parametrize("policy", [random_action, balance_one_way])
+@pytest.mark.parametrize("policy", [random_action, balance_one_way, run_away])
 def test_batched_poles_move_as_gymnasiums_own(split, policy):
     family = make_family("cartpole-physics")
     tasks = family.sample(10, split=split, seed=0)
     both = play_both(family.make_vec(tasks), [family.make(task) for task in tasks], policy)
     assert_exact(both)
     assert both.terminated.any()
+    if policy is run_away:
+        assert (np.abs(both.last[both.terminated, 0]) > 2.4).mean() > 0.9
     if policy is balance_one_way:  # some stand to the end, and are cut there
         assert (both.lengths[~both.terminated] == 500).all()
         assert not both.terminated.all()
