@@ -12,6 +12,8 @@ from metarl_gan.envs.shared_arrays import SharedArrays
 from metarl_gan.envs.task import Task
 from metarl_gan.envs.worker_process import WorkerLostError, WorkerProcess, WorkerStartError
 
+_STEP = "step"
+
 MAX_RESTARTS = 8
 """How often a worker is started again between two resets before its rows are given up."""
 
@@ -42,8 +44,8 @@ class Crew:
     the others are made anew and brought back to where they were.
     """
 
-    def __init__(self, company: Company, number: int, rows: Iterable[int]) -> None:
-        self.rows = tuple(rows)
+    def __init__(self, company: Company, number: int, rows: range) -> None:
+        self.rows = rows
         self._company, self._number = company, number
         self._process: WorkerProcess | None = None
         self._fate = ""
@@ -59,7 +61,9 @@ class Crew:
     def launch(self) -> None:
         """Start the worker. `greet` and `listen` to it, then it is ready."""
         company = self._company
-        self._process = WorkerProcess(company.arrays, self._number, company.step_timeout_s)
+        self._process = WorkerProcess(
+            company.arrays, self._number, self.rows, company.step_timeout_s
+        )
 
     def greet(self) -> None:
         """Hand over the family."""
@@ -76,12 +80,17 @@ class Crew:
     def tell(self, command: str, job: Mapping[int, Any], family: bytes = b"") -> None:
         """Begin a command for some of the rows, as `Job` has it; `hear` has to follow."""
         self._command, self._job, self._failures = command, dict(job), {}
-        if command != "step":
-            self._restarts = 0
+        self._restarts = 0
         if self._process is None:
             self._replace()
         if self._process is not None:
             self._process.tell(command, self._job, family)
+
+    def step(self, rows: Iterable[int]) -> None:
+        """Begin a step of those rows, which `SharedArrays` has; `hear` has to follow."""
+        self._command, self._job, self._failures = _STEP, dict.fromkeys(rows), {}
+        if self._process is not None:
+            self._process.step()
 
     def hear(self) -> Failures:
         """Wait until the command is done: which rows broke, whoever was to blame.
@@ -97,8 +106,16 @@ class Crew:
             for row in self._failures:
                 self._job.pop(row, None)
             if self._process is not None:
-                self._process.tell(self._command, self._job)
+                self._begin_again(self._process)
         return self._failures
+
+    def _begin_again(self, process: WorkerProcess) -> None:
+        if self._command == _STEP:
+            stepping = self._company.arrays.stepping
+            stepping[list(self.rows)] = [row in self._job for row in self.rows]
+            process.step()
+        else:
+            process.tell(self._command, self._job)
 
     def _worker(self) -> WorkerProcess:
         if self._process is None:

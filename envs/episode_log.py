@@ -58,10 +58,12 @@ class EpisodeLog:
 
     def add(self, rows: np.ndarray, actions: np.ndarray, outcome: Outcome) -> None:
         """Rows have been stepped."""
-        self._actions[self._lengths[rows], rows] = actions
-        self._lengths[rows] += 1
-        over = outcome.terminated | outcome.truncated | (self._lengths[rows] >= self._horizon)
-        self._going[rows] = ~over
+        lengths = self._lengths[rows]
+        self._actions[lengths, rows] = actions
+        lengths += 1
+        self._lengths[rows] = lengths
+        over = outcome.terminated | outcome.truncated
+        self._going[rows] = (lengths < self._horizon) & ~over
         self._observations[rows] = outcome.observations
 
     def end(self, row: int) -> None:

@@ -71,22 +71,30 @@ class LocalRows(EnvironmentRows):
         return observations, self._take_failures()
 
     def advance(self, rows: np.ndarray, actions: np.ndarray) -> tuple[Outcome, Failures]:
-        outcome = Outcome.broken(len(rows), self._shape)
-        for place, row in enumerate(rows.tolist()):
+        outcome = Outcome.empty(len(rows), self._shape)
+        failures = self.advance_into(outcome, np.arange(len(rows)), rows, actions)
+        return outcome, failures
+
+    def advance_into(
+        self, outcome: Outcome, places: np.ndarray, rows: np.ndarray, actions: np.ndarray
+    ) -> Failures:
+        """Step `rows` with `actions`, and write what they lead to at `places` of `outcome`."""
+        for place, row, action in zip(places.tolist(), rows.tolist(), actions, strict=True):
             try:
                 self._begin(row, "step")
-                result = self.envs[row].step(actions[place])
+                result = self.envs[row].step(action)
                 observation, reward, terminated, truncated, info = result
                 # All of it is read before any of it is kept.
                 read = self._row(observation), float(reward), bool(terminated), bool(truncated)
                 success = told_success(info)
             except _ANYTHING as error:
                 self._fail(row, error)
+                outcome.break_down(place)
                 continue
             outcome.observations[place], outcome.rewards[place] = read[0], read[1]
             outcome.terminated[place], outcome.truncated[place] = read[2], read[3]
             outcome.success[place] = success
-        return outcome, self._take_failures()
+        return self._take_failures()
 
     def replay(self, row: int, seed: int, actions: np.ndarray) -> tuple[np.ndarray, Failures]:
         """Make a row's environment and bring it to where `seed` and `actions` `[time, …]` lead.

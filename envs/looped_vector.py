@@ -84,8 +84,9 @@ class LoopedTaskVectorEnv(TaskVectorEnv, ABC):
         self, actions: np.ndarray, rows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         if self._failures:
-            outcome = Outcome.broken(len(rows), self._observations.shape[1:])
+            outcome = Outcome.empty(len(rows), self._observations.shape[1:])
             fit = np.array([row not in self._failures for row in rows.tolist()], bool)
+            outcome.break_down(~fit)
             if fit.any():
                 reached, failures = self._rows.advance(rows[fit], actions[fit])
                 outcome.fill(fit, reached)

@@ -33,15 +33,23 @@ class Outcome:
     success: np.ndarray
 
     @classmethod
-    def broken(cls, n: int, observation_shape: tuple[int, ...]) -> "Outcome":
-        """What `n` environments that are broken give; filled in for those that are not."""
+    def empty(cls, n: int, observation_shape: tuple[int, ...]) -> "Outcome":
+        """An outcome of `n` rows that is still to be written."""
         return cls(
-            observations=np.full((n, *observation_shape), np.nan, np.float32),
-            rewards=np.zeros(n, np.float32),
-            terminated=np.zeros(n, bool),
-            truncated=np.ones(n, bool),
-            success=np.full(n, -1, np.int8),
+            observations=np.empty((n, *observation_shape), np.float32),
+            rewards=np.empty(n, np.float32),
+            terminated=np.empty(n, bool),
+            truncated=np.empty(n, bool),
+            success=np.empty(n, np.int8),
         )
+
+    def break_down(self, where: int | np.ndarray) -> None:
+        """Write what broken environments give at a place, or where a mask is set."""
+        self.observations[where] = np.nan
+        self.rewards[where] = 0.0
+        self.terminated[where] = False
+        self.truncated[where] = True
+        self.success[where] = -1
 
     def fill(self, where: np.ndarray, other: "Outcome") -> None:
         """Put `other`'s rows at the places where the mask `where` is set."""

@@ -72,6 +72,11 @@ class SharedArrays:
     Args:
         layout: Sizes.
         file: The file's descriptor; `create` makes one.
+
+    Attributes:
+        stepping: Bool `[rows]`, which are to be stepped.
+        actions: What with, `[rows, …]`.
+        reached: Where their last step, or reset, has led.
     """
 
     def __init__(self, layout: Layout, file: int) -> None:
@@ -79,6 +84,7 @@ class SharedArrays:
         n = layout.n_rows
         parts = {
             "notes": ((layout.n_workers * _NOTE.size,), "u1"),
+            "stepping": ((n,), "?"),
             "actions": ((n, *layout.action_shape), layout.action_type),
             "observations": ((n, *layout.observation_shape), "<f4"),
             "rewards": ((n,), "<f4"),
@@ -97,9 +103,9 @@ class SharedArrays:
         for (name, (shape, kind)), size in zip(parts.items(), sizes, strict=True):
             arrays[name] = np.ndarray(shape, kind, memory, offset)
             offset += size
-        self.actions = arrays["actions"]
+        self.stepping, self.actions = arrays["stepping"], arrays["actions"]
         self._notes = memoryview(arrays["notes"])
-        self._outcome = Outcome(
+        self.reached = Outcome(
             observations=arrays["observations"],
             rewards=arrays["rewards"],
             terminated=arrays["terminated"],
@@ -117,7 +123,7 @@ class SharedArrays:
 
     def outcome(self, rows: np.ndarray) -> Outcome:
         """A copy of the rows' outcomes."""
-        shared = self._outcome
+        shared = self.reached
         return Outcome(
             observations=shared.observations[rows],
             rewards=shared.rewards[rows],
@@ -125,18 +131,6 @@ class SharedArrays:
             truncated=shared.truncated[rows],
             success=shared.success[rows],
         )
-
-    def keep(self, rows: np.ndarray, outcome: Outcome) -> None:
-        """Write the outcomes of rows."""
-        self._outcome.fill(rows, outcome)
-
-    def observations(self, rows: np.ndarray) -> np.ndarray:
-        """A copy of the rows' observations."""
-        return self._outcome.observations[rows]
-
-    def keep_observations(self, rows: np.ndarray, observations: np.ndarray) -> None:
-        """Write the observations of rows."""
-        self._outcome.observations[rows] = observations
 
     def write_note(self, worker: int, row: int = -1, operation: str = "") -> None:
         """Say that a worker begins an operation with a row, or has ended it."""

@@ -20,6 +20,7 @@ from metarl_gan.envs.environment_source import EnvironmentSource
 from metarl_gan.envs.local_rows import LocalRows
 from metarl_gan.envs.rows import Failures, describe_failure
 from metarl_gan.envs.shared_arrays import Layout, SharedArrays
+from metarl_gan.envs.wire import Wire
 
 ORPHAN_GRACE_S = 2.0
 """Seconds that a worker has to close its environments when its parent has vanished."""
@@ -34,12 +35,14 @@ class WorkerSetup:
 
     Attributes:
         number: Which of the workers it is.
+        rows: Those of the vector environment that are its.
         layout: Of the arrays that it shares with the others.
         memory: File descriptor of these arrays.
         stacks: File descriptor that it writes its stack to when it crashes or is asked.
     """
 
     number: int
+    rows: range
     layout: Layout
     memory: int
     stacks: int
@@ -47,41 +50,30 @@ class WorkerSetup:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A command for rows of a worker.
+    """A command for rows of a worker. To step those of `SharedArrays.stepping` needs none.
 
     Attributes:
-        number: Of what was sent before, so that the answer can say what it answers.
-        command: "know", "assign", "start", "step" or "replay".
-        rows: What the command says for each row: its task, its seed, nothing, its episode.
+        command: "know", "assign", "start" or "replay".
+        rows: What the command says for each row: its task, its seed, its episode.
         family_follows: Whether another family comes next, in place of the worker's.
     """
 
-    number: int
     command: str
     rows: Mapping[int, Any]
     family_follows: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What a worker says when a job is done.
-
-    Attributes:
-        number: The job's; 0 when the worker is there, 1 when it is ready for the first job.
-        failures: Environments that broke.
-        error: Why there can be no further job, if so.
-    """
-
-    number: int
-    failures: Failures
-    error: str = ""
-
-
 def serve(connection: Connection) -> None:
-    """Do the jobs that come in through `connection`, until it is closed."""
+    """Do the jobs that come in through `connection`, until it is closed.
+
+    They are numbered from 2, and each is answered by its number, with the failures if there are
+    any, or with the text of an error after which there can be no further job. The number 0 says
+    that the worker is there, 1 that it is ready.
+    """
     _leave_signals_to_the_parent()
     _end_with_the_parent()
-    connection.send(Answer(number=0, failures={}))
+    wire = Wire(connection)
+    wire.send(0)
     setup: WorkerSetup = connection.recv()
     faulthandler.enable(setup.stacks, all_threads=False)
     if STACK_SIGNAL is not None:
@@ -90,18 +82,16 @@ def serve(connection: Connection) -> None:
     try:
         _register_environments(connection)
         worker = Worker(setup, connection.recv().fn)
-        connection.send(Answer(number=number, failures={}))
+        wire.send(number)
         while True:
-            job: Job = connection.recv()
-            number = job.number
-            if job.family_follows:
+            number, job = wire.receive()
+            if job is not None and job.family_follows:
                 worker.take_family(connection.recv().fn)
-            connection.send(Answer(number=number, failures=worker.do(job)))
+            wire.send(number, worker.do(job) or None)
     except (EOFError, ConnectionError):
         pass  # the parent has no more to say
     except Exception as error:  # noqa: BLE001 - what a user's class raises when it is unpickled
-        cause = "".join(traceback.format_exception_only(error)).strip()
-        connection.send(Answer(number=number, failures={}, error=cause))
+        wire.send(number, "".join(traceback.format_exception_only(error)).strip())
     finally:
         if worker is not None:
             worker.close()
@@ -114,18 +104,18 @@ class Worker:
         self._arrays = SharedArrays(setup.layout, setup.memory)
         self._note = partial(self._arrays.write_note, setup.number)
         self._rows = LocalRows(family, self._note)
+        self._mine = np.array(setup.rows)
         self._commands = {
             "know": self._know,
             "assign": self._assign,
             "start": self._start,
-            "step": self._step,
             "replay": self._replay,
         }
 
-    def do(self, job: Job) -> Failures:
-        """Do a job; what comes of it is in the shared arrays. Returns what broke."""
+    def do(self, job: Job | None) -> Failures:
+        """Do a job, or step; what comes of it is in the shared arrays. Returns what broke."""
         try:
-            return self._commands[job.command](job)
+            return self._step() if job is None else self._commands[job.command](job)
         finally:
             self._note()
 
@@ -146,14 +136,14 @@ class Worker:
 
     def _start(self, job: Job) -> Failures:
         observations, failures = self._rows.start(job.rows)
-        self._arrays.keep_observations(np.array(list(job.rows)), observations)
+        self._arrays.reached.observations[list(job.rows)] = observations
         return failures
 
-    def _step(self, job: Job) -> Failures:
-        rows = np.array(list(job.rows))
-        outcome, failures = self._rows.advance(rows, self._arrays.actions[rows])
-        self._arrays.keep(rows, outcome)
-        return failures
+    def _step(self) -> Failures:
+        arrays = self._arrays
+        rows = self._mine[arrays.stepping[self._mine]]
+        # A copy: what an environment keeps of its action must not change under it.
+        return self._rows.advance_into(arrays.reached, rows, rows, arrays.actions[rows])
 
     def _replay(self, job: Job) -> Failures:
         failures: Failures = {}

@@ -15,7 +15,8 @@ from metarl_gan.envs.errors import FamilyError
 from metarl_gan.envs.freight import Freight
 from metarl_gan.envs.rows import Failures
 from metarl_gan.envs.shared_arrays import Note, SharedArrays
-from metarl_gan.envs.worker import STACK_SIGNAL, Answer, Job, WorkerSetup
+from metarl_gan.envs.wire import Wire
+from metarl_gan.envs.worker import STACK_SIGNAL, Job, WorkerSetup
 
 START_LIMIT_S = 120.0
 """Seconds in which a worker has to begin, or to begin what it was told."""
@@ -52,6 +53,7 @@ import sys
 from multiprocessing.connection import Connection
 connection = Connection(int(sys.argv[1]))
 sys.path[:], sys.argv[:] = connection.recv()
+from metarl_gan.envs.wire import Wire
 from metarl_gan.envs.worker import serve
 serve(connection)
 """
@@ -81,14 +83,18 @@ class WorkerProcess:
     Args:
         arrays: What it shares with its parent.
         number: Which of the workers it is.
+        rows: Those of the vector environment that are its.
         step_timeout_s: Longest time that an environment may take for a step.
     """
 
-    def __init__(self, arrays: SharedArrays, number: int, step_timeout_s: float) -> None:
-        self._arrays, self._number = arrays, number
+    def __init__(
+        self, arrays: SharedArrays, number: int, rows: range, step_timeout_s: float
+    ) -> None:
+        self._arrays, self._number, self._rows = arrays, number, rows
         self._step_timeout_s = step_timeout_s
         self._stacks = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
-        self._connection, theirs = multiprocessing.Pipe()
+        ours, theirs = multiprocessing.Pipe()
+        self._wire = Wire(ours)
         self._jobs, self._sent_at = 0, time.monotonic()
         arrays.write_note(number)
         inherited = (theirs.fileno(), arrays.file, self._stacks.fileno())
@@ -100,34 +106,37 @@ class WorkerProcess:
                 env={"PYTHONHASHSEED": "0", **os.environ, **ONE_THREAD},
             )
         with _LOST_SHOWS_LATER:
-            self._connection.send((sys.path, sys.argv))
+            ours.send((sys.path, sys.argv))
 
     def greet(self, freight: Freight) -> None:
         """Wait until it is there, and hand over what it needs; `listen` tells when it is ready."""
         self.listen()
         setup = WorkerSetup(
             number=self._number,
+            rows=self._rows,
             layout=self._arrays.layout,
             memory=self._arrays.file,
             stacks=self._stacks.fileno(),
         )
         self._jobs += 1
         self._sent_at = time.monotonic()
+        connection = self._wire.connection
         with _LOST_SHOWS_LATER:
-            self._connection.send(setup)
-            self._connection.send(len(freight.specs))
+            connection.send(setup)
+            connection.send(len(freight.specs))
             for packed in (*freight.specs, freight.family):
-                self._connection.send_bytes(packed)
+                connection.send_bytes(packed)
 
     def tell(self, command: str, rows: Mapping[int, Any], family: bytes = b"") -> None:
         """Send a job, and the pickled family if it has changed; `listen` has to follow."""
-        self._jobs += 1
-        self._sent_at = time.monotonic()
-        with _LOST_SHOWS_LATER:
-            job = Job(number=self._jobs, command=command, rows=rows, family_follows=bool(family))
-            self._connection.send(job)
-            if family:
-                self._connection.send_bytes(family)
+        self._send(Job(command=command, rows=rows, family_follows=bool(family)))
+        if family:
+            with _LOST_SHOWS_LATER:
+                self._wire.connection.send_bytes(family)
+
+    def step(self) -> None:
+        """Have the rows of `SharedArrays.stepping` stepped; `listen` has to follow."""
+        self._send(None)
 
     def listen(self) -> Failures:
         """Wait for the answer to what was sent last: what broke.
@@ -139,19 +148,19 @@ class WorkerProcess:
         while True:
             self._wait()
             try:
-                answer: Answer = self._connection.recv()
+                number, answer = self._wire.receive()
             except (EOFError, ConnectionError):
                 raise self._died() from None
-            if answer.error:
+            if isinstance(answer, str):
                 self.end()
-                raise WorkerStartError(answer.error)
+                raise WorkerStartError(answer)
             # Whoever was interrupted while listening (Ctrl-C) has left an answer behind.
-            if answer.number == self._jobs:
-                return answer.failures
+            if number == self._jobs:
+                return answer or {}
 
     def leave(self) -> None:
         """Tell it to close its environments and end."""
-        self._connection.close()
+        self._wire.connection.close()
 
     def end(self, deadline: float = 0.0) -> None:
         """Wait until `deadline` (of `time.monotonic`) for it to end, then kill it."""
@@ -159,19 +168,25 @@ class WorkerProcess:
             self._process.wait(max(0.0, deadline - time.monotonic()))
         self._process.kill()
         self._process.wait()
-        self._connection.close()
+        self._wire.connection.close()
         self._stacks.close()
         if self._process.stdin is not None:
             self._process.stdin.close()
 
+    def _send(self, job: Job | None) -> None:
+        self._jobs += 1
+        self._sent_at = time.monotonic()
+        with _LOST_SHOWS_LATER:
+            self._wire.send(self._jobs, job)
+
     def _wait(self) -> None:
         """Until there is something to read, or it has died."""
-        while not self._connection.poll(min(self._time_left(), _LOOK_EVERY_S)):
+        while not self._wire.wait(min(self._time_left(), _LOOK_EVERY_S)):
             # What it started may hold its end of the connection open.
-            if self._process.poll() is not None and not self._connection.poll():
+            if self._process.poll() is not None and not self._wire.wait(0.0):
                 raise self._died()
             # A note may have been half written the first time it was read.
-            late = self._time_left() <= 0 and not self._connection.poll(_SURE_AFTER_S)
+            late = self._time_left() <= 0 and not self._wire.wait(_SURE_AFTER_S)
             if late and self._time_left() <= 0:
                 raise self._hung()
 

@@ -89,19 +89,17 @@ class WorkerRows(EnvironmentRows):
         self._forget(seeds)
         failures = self._do("start", seeds)
         rows = np.array(list(seeds))
-        observations = self._company.arrays.observations(rows)
+        observations = self._company.arrays.reached.observations[rows]
         observations[np.isin(rows, list(failures))] = np.nan
         self._company.log.begin(seeds, observations)
         self._forget(failures)
         return observations, failures
 
     def advance(self, rows: np.ndarray, actions: np.ndarray) -> tuple[Outcome, Failures]:
-        self._company.arrays.actions[rows] = actions
-        failures = self._do("step", dict.fromkeys(rows.tolist()))
+        failures = self._step(actions, rows)
         outcome = self._company.arrays.outcome(rows)
         if failures:
-            broken = np.isin(rows, list(failures))
-            outcome.fill(broken, Outcome.broken(int(broken.sum()), outcome.observations.shape[1:]))
+            outcome.break_down(np.isin(rows, list(failures)))
         self._company.log.add(rows, actions, outcome)
         return outcome, failures
 
@@ -122,6 +120,21 @@ class WorkerRows(EnvironmentRows):
                 'step it in this one with backend="sync"'
             ) from error
 
+    def _step(self, actions: np.ndarray, rows: np.ndarray) -> Failures:
+        arrays = self._company.arrays
+        arrays.actions[rows] = actions
+        arrays.stepping[:] = False
+        arrays.stepping[rows] = True
+        busy = []
+        for crew in self._crews:
+            share = crew.rows.start + np.flatnonzero(
+                arrays.stepping[crew.rows.start : crew.rows.stop]
+            )
+            if len(share):
+                crew.step(share.tolist())
+                busy.append(crew)
+        return self._hear(busy)
+
     def _do(self, command: str, job: Mapping[int, Any], family: bytes = b"") -> Failures:
         """Have the workers do a command for these rows, all at the same time: what broke."""
         busy = []
@@ -130,6 +143,9 @@ class WorkerRows(EnvironmentRows):
             if share:
                 crew.tell(command, share, family)
                 busy.append(crew)
+        return self._hear(busy)
+
+    def _hear(self, busy: Sequence[Crew]) -> Failures:
         failures: Failures = {}
         for crew in busy:
             failures |= crew.hear()

@@ -80,7 +80,7 @@ def test_settings_reach_the_workers():
     venv: Any = family.make_vec(
         family.sample(3, seed=0), backend="async", processes=3, step_timeout_s=7.0
     )
-    assert [crew.rows for crew in venv._rows._crews] == [(0,), (1,), (2,)]
+    assert [crew.rows for crew in venv._rows._crews] == [range(0, 1), range(1, 2), range(2, 3)]
     assert venv._rows._company.step_timeout_s == 7.0
     venv.close()
 
