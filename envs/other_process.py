@@ -4,6 +4,7 @@
 and writes what it saw.
 """
 
+import contextlib
 import json
 import os
 import pickle
@@ -14,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
-from gymnasium.vector.utils import CloudpickleWrapper
 
+from metarl_gan.envs.errors import FamilyError
 from metarl_gan.envs.family import TaskFamily
+from metarl_gan.envs.freight import Freight
 from metarl_gan.envs.trace import Trace, play, seed_global_generators
 
 _ANSWER = "metarl-gan-answer: "  # environments print as well
@@ -51,11 +54,11 @@ class OtherProcess:
         # A pipe would block until the other process has imported what it needs to read it.
         with tempfile.TemporaryFile() as request:
             try:
-                wrapped: Any = CloudpickleWrapper  # it takes any object, and says a function
-                pickle.dump((wrapped(family), n_tasks, steps, seed), request)
-            except Exception as error:  # noqa: BLE001 - a user's object may raise anything
-                self._error = f"it cannot be pickled ({type(error).__name__}: {error})"
+                freight = Freight.of(family)
+            except FamilyError as error:
+                self._error = str(error)
                 return
+            pickle.dump((freight.specs, freight.family, n_tasks, steps, seed), request)
             request.seek(0)
             self._process = subprocess.Popen(
                 [sys.executable, "-m", __name__],
@@ -102,9 +105,12 @@ def _environment() -> dict[str, str]:
 
 
 def _answer() -> None:
-    content = sys.stdin.buffer.read()
-    wrapper, n_tasks, steps, seed = pickle.loads(content)  # noqa: S301 - our own parent wrote it
-    family: TaskFamily = wrapper.fn
+    specs, packed, n_tasks, steps, seed = _unpacked(sys.stdin.buffer.read())
+    for known in specs:
+        with contextlib.suppress(Exception):
+            spec = _unpacked(known).fn
+            gymnasium.registry.setdefault(spec.id, spec)
+    family: TaskFamily = _unpacked(packed).fn
     drawn = {split: family.sample(n_tasks, split=split, seed=seed) for split in family.splits}
     seed_global_generators(0)
     trace = play(family.make(drawn["train"][0]), steps=steps, seed=seed)
@@ -116,6 +122,10 @@ def _answer() -> None:
         "truncated": trace.truncated,
     }
     print(f"\n{_ANSWER}{json.dumps(answer)}", flush=True)
+
+
+def _unpacked(content: bytes) -> Any:  # noqa: ANN401 - whatever was packed
+    return pickle.loads(content)  # noqa: S301 - our own parent wrote it
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import re
 import threading
 
+import gymnasium
 import pytest
 
 from metarl_gan.envs import ParametricFamily, Uniform, check_family
@@ -139,7 +140,17 @@ def test_what_cannot_be_sent_to_another_process_is_told():
 
     problems, warnings = found(ParametricFamily(make, SCALES, horizon=10))
     assert any("cannot be sent to other processes" in text for text in problems)
-    assert any("could not be tried in another process: it cannot be pi" in t for t in warnings)
+    assert any("could not be tried in another process: make cannot be se" in t for t in warnings)
+
+
+def test_environments_that_a_script_registered_are_known_elsewhere():
+    """Also where the script itself is not run again."""
+    gymnasium.register("ScriptedWalk-v0", Walk)
+    try:
+        family = ParametricFamily("ScriptedWalk-v0", SCALES, horizon=10)
+        assert found(family) == ((), ())
+    finally:
+        del gymnasium.registry["ScriptedWalk-v0"]
 
 
 @pytest.mark.usefixtures("in_this_process")
