@@ -13,10 +13,10 @@ export OMP_WAIT_POLICY := passive
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench clean
+.PHONY: help setup demo test test-metaworld test-carl check format bench clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 24
 
 setup: ## make or repair .venv (every other target does this first)
 	@.ci/setup
@@ -24,11 +24,19 @@ setup: ## make or repair .venv (every other target does this first)
 demo: setup ## train on point-goal, evaluate with and without generated data (ARGS="--family …")
 	@$(PY) -m metarl_gan.cli demo $(ARGS)
 
-test: export OMP_NUM_THREADS := 1
-test: export MKL_NUM_THREADS := 1
-test: export OPENBLAS_NUM_THREADS := 1
+test test-metaworld test-carl: export OMP_NUM_THREADS := 1
+test test-metaworld test-carl: export MKL_NUM_THREADS := 1
+test test-metaworld test-carl: export OPENBLAS_NUM_THREADS := 1
 test: setup ## the whole suite with doctests and coverage (ARGS="-k name")
 	$(PY) -m pytest $(COVERAGE) $(ARGS)
+
+test-metaworld: ## what needs Meta-World, in an environment of its own (.venv-metaworld)
+	@.ci/setup metaworld
+	.venv-metaworld/bin/python -m pytest tests/optional/test_metaworld.py $(ARGS)
+
+test-carl: ## what needs CARL or MiniGrid, in an environment of its own (.venv-carl)
+	@.ci/setup carl
+	.venv-carl/bin/python -m pytest tests/optional/test_carl.py tests/optional/test_minigrid.py $(ARGS)
 
 check: setup ## formatting, lint, types, layers
 	$(PY) -m ruff format --check .
@@ -45,4 +53,4 @@ bench: setup ## speed of collection and imagination on this machine
 
 clean: ## remove caches and build outputs; runs/ and .venv stay
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
-	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

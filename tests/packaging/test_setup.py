@@ -17,6 +17,7 @@ case "$1 $2" in
 "-m pip")
     case "$*" in
     *--editable*) echo install >> "$LOG"; [ ! -e "$FAIL" ] ;;
+    *--no-deps*) echo "$*" | sed "s/.* -r /further /" | tr " " ":" >> "$LOG" ;;
     esac ;;
 "-c "*print*) echo "${0##*/}" | sed "s/^python$/3 11 0/" ;;
 esac
@@ -30,12 +31,14 @@ class Checkout:
     root: Path
     tools: Path
 
-    def setup(self, *, python: str = "", path: str | None = None) -> tuple[int, str]:
-        """Exit status and messages of one run."""
+    def setup(
+        self, name: str = "", *, python: str = "", path: str | None = None
+    ) -> tuple[int, str]:
+        """Exit status and messages of one run, for .venv or .venv-NAME."""
         log, fail = self.tools / "log", self.tools / "fail"
         env = {"PATH": path or f"{self.tools}:{os.environ['PATH']}", "PYTHON": python}
         env |= {"LOG": str(log), "FAIL": str(fail)}
-        command = [str(self.root / ".ci" / "setup")]
+        command = [str(self.root / ".ci" / "setup"), *([name] if name else [])]
         done = subprocess.run(
             command, cwd="/", env=env, capture_output=True, text=True, check=False
         )
@@ -146,4 +149,31 @@ def test_named_interpreter_that_fails_is_not_replaced(checkout: Checkout) -> Non
     status, messages = checkout.setup(python="python3.13")
     assert status == 1
     assert "tried: python3.13" in messages
+    assert checkout.did() == []
+
+
+def test_environments_of_further_packages_have_a_place_and_pins_of_their_own(
+    checkout: Checkout,
+) -> None:
+    (checkout.root / "constraints.txt").write_text("mujoco==4\ntorch==2.13.0\nxmujoco==1\n")
+    further = checkout.root / ".ci" / "robots.txt"
+    further.write_text("# why\nmujoco==3.3.0\nrobots==1.0\n")
+    assert checkout.setup("robots")[0] == 0
+    assert checkout.did() == ["venv", "install", "further:.ci/robots.txt"]
+    pins = (checkout.root / ".venv-robots" / "constraints.txt").read_text().splitlines()
+    assert pins == ["torch==2.13.0", "xmujoco==1", "mujoco==3.3.0", "robots==1.0"]
+    assert checkout.setup("robots") == (0, "")
+    assert not (checkout.root / ".venv").exists()
+    assert checkout.setup()[0] == 0
+    assert checkout.did() == ["venv", "install"]
+    further.write_text("robots==1.1\n")
+    assert checkout.setup() == (0, "")
+    assert checkout.setup("robots")[0] == 0
+    assert checkout.did() == ["install", "further:.ci/robots.txt"]
+
+
+def test_further_packages_that_nobody_listed_are_refused(checkout: Checkout) -> None:
+    status, messages = checkout.setup("robots")
+    assert status == 1
+    assert "no .ci/robots.txt" in messages
     assert checkout.did() == []
