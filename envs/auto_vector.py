@@ -16,14 +16,14 @@ from metarl_gan.envs.step_clock import step_clock
 from metarl_gan.envs.task import Task
 from metarl_gan.envs.worker_rows import WorkerRows
 
-# What a call costs that has workers step environments that do nothing, beyond what these take
-# themselves: 8 and 64 environments, 1 to 4 workers, median of 1000 calls on two processors that
-# were busy with other work too. On quiet ones it is a fraction of this.
-CALL_S = 2e-4
-WORKER_S = 2e-4
+WORKER_S = 1.3e-4
+"""Seconds that each worker adds to a call: what a call takes whose environments do nothing, less
+what they take in one process, shared by the processors. Median of 1000 calls, 8 and 64
+environments, 1 to 8 workers: 100 to 140 µs per worker on two processors of a virtual machine
+that were busy with other work, too."""
 
 MARGIN = 2.0
-"""How many times its cost the parallel work has to save: starting workers takes a second."""
+"""How many times its cost the parallel work has to save: starting workers takes time as well."""
 
 
 class AutoTaskVectorEnv(LoopedTaskVectorEnv):
@@ -132,4 +132,4 @@ def workers_pay(step_s: float, n_rows: int, processes: int) -> bool:
     """Whether workers step `n_rows` environments faster, if each takes `step_s` seconds."""
     n_workers = min(processes, n_rows)
     saved = n_rows * step_s * (1.0 - 1.0 / n_workers)
-    return saved > MARGIN * (CALL_S + n_workers * WORKER_S)
+    return saved > MARGIN * n_workers * WORKER_S

@@ -24,7 +24,7 @@ def two_processors(monkeypatch):
 
 
 def slow():
-    """2 ms a step: some forty times what pays for four environments."""
+    """2 ms a step: eight times what pays for four environments."""
     return ParametricFamily(
         lambda scale: Slow(scale, 2e-3), SCALES, horizon=HORIZON, name="slow", splits=("train",)
     )
@@ -86,15 +86,14 @@ def test_settings_reach_the_workers():
 
 
 def test_workers_pay_by_hand(monkeypatch):
-    monkeypatch.setattr(auto_vector, "CALL_S", 1e-4)
-    monkeypatch.setattr(auto_vector, "WORKER_S", 2e-4)
+    monkeypatch.setattr(auto_vector, "WORKER_S", 3e-4)
     monkeypatch.setattr(auto_vector, "MARGIN", 2.0)
-    # Two workers for four environments cost 2 · 0.5 ms and save half of four steps.
-    assert workers_pay(0.51e-3, 4, 2)
-    assert not workers_pay(0.49e-3, 4, 2)
-    # Four cost 2 · 0.9 ms and save three quarters.
-    assert workers_pay(0.61e-3, 4, 16)
-    assert not workers_pay(0.59e-3, 4, 16)
+    # Two workers for four environments cost 2 · 0.6 ms and save half of four steps.
+    assert workers_pay(0.61e-3, 4, 2)
+    assert not workers_pay(0.59e-3, 4, 2)
+    # Four cost 2 · 1.2 ms and save three quarters.
+    assert workers_pay(0.81e-3, 4, 16)
+    assert not workers_pay(0.79e-3, 4, 16)
     assert not workers_pay(10.0, 1, 16)
     assert not workers_pay(10.0, 4, 1)
 
