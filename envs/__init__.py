@@ -20,6 +20,7 @@ from metarl_gan.envs.registry import register_entry_points as _register_entry_po
 
 if TYPE_CHECKING:
     from metarl_gan.envs.adapters import adapt_family
+    from metarl_gan.envs.async_vector import AsyncTaskVectorEnv
     from metarl_gan.envs.check import FamilyReport, check_family
     from metarl_gan.envs.distributions import (
         Choice,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from metarl_gan.envs.vector import TaskVectorEnv
 
 __all__ = [
+    "AsyncTaskVectorEnv",
     "Choice",
     "DiskRadius",
     "Distribution",
@@ -65,6 +67,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "AsyncTaskVectorEnv": "async_vector",
     "Choice": "distributions",
     "DiskRadius": "distributions",
     "Distribution": "distributions",
