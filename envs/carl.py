@@ -8,7 +8,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 import gymnasium
 
@@ -16,6 +16,8 @@ from metarl_gan.envs.distributions import Choice, Distribution, Uniform
 from metarl_gan.envs.errors import FamilyError
 from metarl_gan.envs.parametric import ParametricFamily, Splits
 from metarl_gan.envs.task import ParameterValue
+
+Context: TypeAlias = Mapping[str, Distribution | Sequence[float]] | Sequence[str] | None
 
 _MOST_CHOICES = 4096
 
@@ -54,7 +56,7 @@ def has_contexts(found: object) -> TypeGuard[Callable[..., gymnasium.Env]]:
 def context_family(
     environment: Callable[..., gymnasium.Env],
     *,
-    context: Mapping[str, Distribution] | Sequence[str] | None = None,
+    context: Context = None,
     horizon: int | None = None,
     name: str | None = None,
     splits: Splits = (),
@@ -66,8 +68,8 @@ def context_family(
 
     Args:
         environment: One of CARL's classes.
-        context: Ranges by feature; or features, which are drawn between CARL's bounds; all that
-            have finite bounds by default.
+        context: By feature its range, which may be a pair `(low, high)`; or features, which are
+            drawn between CARL's bounds; by default all that have finite bounds.
         horizon: Time limit of an episode in steps; the environment's own by default.
         name: The family's name; the class's by default.
         splits: As in `ParametricFamily`.
@@ -132,7 +134,7 @@ def _quiet() -> warnings.catch_warnings:
 def _ranges(
     name: str,
     features: Mapping[str, Any],
-    context: Mapping[str, Distribution] | Sequence[str] | None,
+    context: Context,
 ) -> dict[str, Distribution]:
     unknown = [feature for feature in context or () if feature not in features]
     if unknown:
@@ -169,10 +171,19 @@ def _bounds(feature: Any) -> Distribution | None:  # noqa: ANN401 - ConfigSpace'
     return Uniform(low, high)
 
 
-def _inside(feature: Any, range_: Distribution) -> Distribution:  # noqa: ANN401 - ConfigSpace's
-    """`range_`, if the feature takes all of it."""
+def _inside(
+    feature: Any,  # noqa: ANN401 - ConfigSpace's
+    given: Distribution | Sequence[float],
+) -> Distribution:
+    """The range that is given, if the feature takes all of it."""
+    if isinstance(given, Distribution):
+        range_ = given
+    elif isinstance(given, Sequence) and len(given) == 2:
+        range_ = Uniform(float(given[0]), float(given[1]))
+    else:
+        raise FamilyError(f"context feature {feature.name!r} is {given!r}; give (low, high)")
     low, high = getattr(feature, "lower", -math.inf), getattr(feature, "upper", math.inf)
-    if isinstance(range_, Distribution) and not (low <= range_.low and range_.high <= high):
+    if not (low <= range_.low and range_.high <= high):
         raise FamilyError(
             f"context feature {feature.name!r} lies in {low:g}…{high:g}; {range_} leaves that"
         )

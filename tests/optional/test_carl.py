@@ -39,7 +39,7 @@ def test_the_class_serves_as_its_name_does():
 
     by_class = make_family(CARLPendulum, context=G, horizon=20, name="pendulum")
     assert (by_class.name, by_class.horizon) == ("pendulum", 20)
-    by_name = make_family("carl/CARLPendulum", context=G)
+    by_name = make_family("carl/CARLPendulum", context={"g": (5, 15)})
     assert rewards(by_class, g=6.0)[:20].tolist() == rewards(by_name, g=6.0)[:20].tolist()
 
 
@@ -73,6 +73,7 @@ def test_the_gravity_of_carls_pendulum_does_nothing_and_is_found_out():
             r"no context features \['gee'\]",
         ),
         ("carl/CARLPendulum", {"context": {"m": Uniform(-1, 2)}}, "lies in 1e-06…inf"),
+        ("carl/CARLPendulum", {"context": {"m": [1]}}, r"'m' is \[1\]; give \(low, high\)"),
     ],
 )
 def test_what_is_not_there_is_refused(name, options, message):

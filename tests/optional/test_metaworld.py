@@ -43,7 +43,7 @@ def played(env: gymnasium.Env, n: int = 30) -> np.ndarray:
     rows = [observation]
     for _ in range(n):
         observation, reward, *_ = env.step(rng.uniform(-1, 1, 4).astype(np.float32))
-        rows.append(np.append(observation, reward))
+        rows.append(np.append(observation, float(reward)))
     return np.concatenate(rows)
 
 
