@@ -1,7 +1,8 @@
 """A worker process and its environments, which outlive it where they can."""
 
+import contextlib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,16 +67,14 @@ class Crew:
         )
 
     def greet(self) -> None:
-        """Hand over the family."""
-        self._worker().greet(self._company.freight)
+        """Hand over the family; raises what `WorkerProcess.listen` raises."""
+        with self._unless_lost():
+            self._worker().greet(self._company.freight)
 
     def listen(self) -> Failures:
         """The worker's answer; raises what `WorkerProcess.listen` raises."""
-        try:
+        with self._unless_lost():
             return self._worker().listen()
-        except (WorkerLostError, WorkerStartError):
-            self._process = None
-            raise
 
     def tell(self, command: str, job: Mapping[int, Any], family: bytes = b"") -> None:
         """Begin a command for some of the rows, as `Job` has it; `hear` has to follow."""
@@ -105,7 +104,7 @@ class Crew:
                 self._replace()
             for row in self._failures:
                 self._job.pop(row, None)
-            if self._process is not None:
+            if self._process is not None and self._job:
                 self._begin_again(self._process)
         return self._failures
 
@@ -116,6 +115,14 @@ class Crew:
             process.step()
         else:
             process.tell(self._command, self._job)
+
+    @contextlib.contextmanager
+    def _unless_lost(self) -> Iterator[None]:
+        try:
+            yield
+        except (WorkerLostError, WorkerStartError):
+            self._process = None
+            raise
 
     def _worker(self) -> WorkerProcess:
         if self._process is None:
@@ -146,7 +153,7 @@ class Crew:
         for row in self._unfinished():
             if self._company.log.episode(row).seed is None:
                 self._lose(row, "it was reset without a seed, so that it cannot be brought back")
-        why = f"{MAX_RESTARTS} workers were lost since the last reset"
+        why = "its worker was lost too often since the last reset"
         while self._restarts < MAX_RESTARTS:
             self._restarts += 1
             try:

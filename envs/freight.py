@@ -3,7 +3,7 @@
 import contextlib
 import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import gymnasium
@@ -29,14 +29,21 @@ class Freight:
     @classmethod
     def of(cls, family: EnvironmentSource) -> Self:
         """Raises `FamilyError` for a family that cannot be pickled."""
-        try:
-            packed = _pack(family)
-        except Exception as error:
-            raise FamilyError(
-                f"{family.name} cannot be sent to other processes ({type(error).__name__}: "
-                f'{error}); step it in this one with backend="sync"'
-            ) from error
-        return cls(family=packed, specs=_specs())
+        return cls(family=_pack_family(family), specs=_specs())
+
+    def renewed(self, family: EnvironmentSource) -> Self:
+        """The same with the family as it is now. Raises as `of` does."""
+        return replace(self, family=_pack_family(family))
+
+
+def _pack_family(family: EnvironmentSource) -> bytes:
+    try:
+        return _pack(family)
+    except Exception as error:
+        raise FamilyError(
+            f"{family.name} cannot be sent to other processes ({type(error).__name__}: {error}); "
+            'step it in this one with backend="sync"'
+        ) from error
 
 
 def _pack(value: Any) -> bytes:  # noqa: ANN401 - the wrapper, made for functions, takes anything

@@ -18,7 +18,7 @@ from metarl_gan.envs.shared_arrays import Note, SharedArrays
 from metarl_gan.envs.wire import Wire
 from metarl_gan.envs.worker import STACK_SIGNAL, Job, WorkerSetup
 
-START_LIMIT_S = 120.0
+START_LIMIT_S = 300.0
 """Seconds in which a worker has to begin, or to begin what it was told."""
 
 PATIENCE = 10.0
@@ -53,7 +53,6 @@ import sys
 from multiprocessing.connection import Connection
 connection = Connection(int(sys.argv[1]))
 sys.path[:], sys.argv[:] = connection.recv()
-from metarl_gan.envs.wire import Wire
 from metarl_gan.envs.worker import serve
 serve(connection)
 """

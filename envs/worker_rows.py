@@ -81,7 +81,7 @@ class WorkerRows(EnvironmentRows):
         company.tasks |= tasks
         self._forget(tasks)
         # A family may have learnt of tasks since: adapters remember those that they sampled.
-        known, company.freight = company.freight, Freight.of(self._family)
+        known, company.freight = company.freight, company.freight.renewed(self._family)
         family = company.freight.family
         return self._do("assign", tasks, family if family != known.family else b"")
 

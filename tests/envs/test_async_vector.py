@@ -248,7 +248,7 @@ def test_a_worker_that_always_dies_is_given_up_until_the_next_reset(open_async, 
         _, failures = play(venv, seed=seed)
         assert sorted(failures) == [0, 1, 2, 3, 4]
         assert "exit code 3" in failures[1].partition("\n")[0]
-        assert "1 workers were lost since the last reset" in failures[4]
+        assert "too often since the last reset" in failures[4].partition("\n")[0]
     assert pids(venv) == []
     venv.set_tasks(tasks[4:] * 5)
     assert play(venv)[1] == {}
@@ -268,6 +268,27 @@ def test_a_worker_that_is_killed_between_calls_costs_nothing(open_async):
             *arrays, info = venv.step(random_actions(venv, rng))
         assert "failures" not in info
         seen += arrays
+    assert_same(seen, play(SyncTaskVectorEnv(family, tasks))[0])
+
+
+def test_workers_that_do_not_start_again_are_tried_at_the_next_reset(
+    open_async, monkeypatch, recwarn
+):
+    monkeypatch.setattr(crew_module, "MAX_RESTARTS", 2)
+    family = family_of(Stroll, horizon=9)
+    tasks = family.sample(3, seed=0)
+    venv = open_async(family, tasks)
+    venv.reset(seed=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker_process, "_BEGIN", "raise SystemExit(5)")
+        os.kill(pids(venv)[0], signal.SIGKILL)
+        *_, info = venv.step(np.zeros((3, 1), np.float32))
+        assert sorted(info["failures"]) == [0, 1, 2]
+        assert "lost with its worker (its worker process ended with exit" in info["failures"][0]
+        assert sorted(play(venv)[1]) == [0, 1, 2]
+    assert [str(warning.category.__name__) for warning in recwarn] == ["RuntimeWarning"] * 5
+    seen, failures = play(venv)
+    assert failures == {}
     assert_same(seen, play(SyncTaskVectorEnv(family, tasks))[0])
 
 
