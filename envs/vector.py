@@ -100,6 +100,8 @@ class TaskVectorEnv(VectorEnv, ABC):
         """
         super().reset(seed=seed)
         rows = np.flatnonzero(self._mask(options))
+        if not len(rows):
+            return self._observations.copy(), {}
         if seed is not None:
             self._row_seeds[rows] = seed + rows
             for row in rows.tolist():
