@@ -2,6 +2,7 @@
 
 import re
 import threading
+from typing import Any
 
 import gymnasium
 import pytest
@@ -145,7 +146,8 @@ def test_what_cannot_be_sent_to_another_process_is_told():
 
 def test_environments_that_a_script_registered_are_known_elsewhere():
     """Also where the script itself is not run again."""
-    gymnasium.register("ScriptedWalk-v0", Walk)
+    make: Any = Walk
+    gymnasium.register("ScriptedWalk-v0", make)
     try:
         family = ParametricFamily("ScriptedWalk-v0", SCALES, horizon=10)
         assert found(family) == ((), ())
