@@ -1,14 +1,20 @@
 """Every command and snippet of the pages is run, with budgets cut to almost nothing."""
 
+import contextlib
+import doctest
+import io
 import re
 import shlex
 import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from metarl_gan import cli, presets
-from metarl_gan.envs import registry
+from metarl_gan.envs import TaskFamily, make_family, registry
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -16,6 +22,7 @@ PAGES = [
     "CONTRIBUTING.md",
     *(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/*.md")),
 ]
+PLUG_IN_PAGES = [page for page in PAGES if "plug-in" in page]
 TINY = {
     "iterations": 1,
     "sampler.tasks_per_batch": 2,
@@ -45,6 +52,21 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
+def python_and_output(page: str) -> list[tuple[str, str | None]]:
+    """A page's snippets, each with what it prints according to the block that follows."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    pairs = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", text, flags=re.DOTALL)
+    return [(snippet, output or None) for snippet, output in pairs]
+
+
+def save_files(page: str, folder: Path) -> None:
+    """Write the blocks that say in their first line which file they are: `# my_lab.py`."""
+    for block in [*blocks(page, "python"), *blocks(page, "yaml")]:
+        named = re.match(r"# ([\w.-]+\.(?:py|yaml))\n", block)
+        if named:
+            (folder / named[1]).write_text(block, encoding="utf-8")
+
+
 def commands(page: str) -> list[list[str]]:
     """The command lines of a page's shell blocks, without comments."""
     lines = "\n".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
@@ -52,20 +74,53 @@ def commands(page: str) -> list[list[str]]:
 
 
 @pytest.fixture
-def tiny_presets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def tiny_presets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """The snippets as they stand, but training takes no time; in an empty folder."""
     for name in presets.GENERAL:
         monkeypatch.setitem(presets.GENERAL, name, TINY)
     monkeypatch.setattr(presets, "BY_FAMILY", {})
     monkeypatch.setattr(registry, "_factories", dict(registry._factories))
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    ours = [n for n, m in sys.modules.items() if str(tmp_path) in str(getattr(m, "__file__", ""))]
+    for name in ours:
+        del sys.modules[name]
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_snippets_run(page: str, tiny_presets: Path) -> None:
-    for snippet in blocks(page, "python"):
-        exec(compile(snippet, page, "exec"), {"__name__": "page"})
+    save_files(page, tiny_presets)
+    same = doctest.OutputChecker().check_output
+    for snippet, expected in python_and_output(page):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(snippet, page, "exec"), {"__name__": "page"})
+        got = printed.getvalue()
+        options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+        assert expected is None or same(expected, got, options), got
+
+
+@pytest.mark.parametrize("page", PLUG_IN_PAGES)
+def test_ways_to_plug_in_are_short_and_run_everywhere(page: str, tiny_presets: Path) -> None:
+    save_files(page, tiny_presets)
+    code = [line for line in blocks(page, "python")[0].splitlines() if line.strip()]
+    assert len(code) <= 20
+    ours = [words for words in commands(page) if words[0] == "metarl-gan"]
+    assert {words[1] for words in ours} >= {"check", "train"}
+    for words in ours:
+        # The page's snippets check the same family: here it is enough that it is found.
+        arguments = ["families", words[2]] if words[1] == "check" else words[1:]
+        assert cli.main(arguments) == 0, words
+    [table] = blocks(page, "toml")
+    points = tomllib.loads(table)["project"]["entry-points"][registry.ENTRY_POINT_GROUP]
+    assert all(isinstance(make_family(value), TaskFamily) for value in points.values())
+
+
+def test_there_is_a_page_for_each_way_in_and_the_readme_leads_there() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(PLUG_IN_PAGES) == 4
+    assert [page for page in PLUG_IN_PAGES if f"]({page})" not in readme] == []
 
 
 def test_readme_snippets_are_short() -> None:
@@ -100,7 +155,8 @@ def test_files_named_in_pages_exist(page: str) -> None:
         r"`((?:envs|agents|metarl_gan|scripts|docs|benchmarks|tests)/[\w./-]*)`", text
     )
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
-    missing = [name for name in named + links if not (ROOT / name).exists()]
+    missing = [name for name in named if not (ROOT / name).exists()]
+    missing += [link for link in links if not ((ROOT / page).parent / link).exists()]
     assert not missing
 
 

@@ -1,5 +1,7 @@
 """CARL's environments as families, with the package itself: `make test-carl`."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from tests.metarl_gan import tiny
 
 pytest.importorskip("carl", reason="CARL is not installed here; `make test-carl` installs it")
 
+ROOT = Path(__file__).parents[2]
 G = {"g": Uniform(5.0, 15.0, unit="m/s^2")}
 
 
@@ -90,3 +93,11 @@ def test_carl_is_trained_on_and_evaluated(tmp_path):
     assert report.returns.shape == (4, 2)
     assert np.isfinite(report.returns).all()
     assert report.successes is None
+
+
+def test_what_the_page_says_runs():
+    text = (ROOT / "docs" / "plug-in-adapters.md").read_text(encoding="utf-8")
+    snippets = re.findall(r"```python carl\n(.*?)```", text, flags=re.DOTALL)
+    assert snippets
+    for snippet in snippets:
+        exec(compile(snippet, "plug-in-adapters.md", "exec"), {"__name__": "page"})

@@ -1,6 +1,8 @@
 """Meta-World's benchmarks as families, with the package itself: `make test-metaworld`."""
 
 import pickle
+import re
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -18,6 +20,7 @@ metaworld: Any = pytest.importorskip(
 evaluation: Any = pytest.importorskip("metaworld.evaluation")
 pytestmark = pytest.mark.timeout(900)
 
+ROOT = Path(__file__).parents[2]
 N_GOALS = 10
 HAND = np.array([0.0, 0.6, 0.2])
 """Where the hand starts in reach-v3."""
@@ -203,3 +206,11 @@ def test_ml10_is_trained_on_and_evaluated(ml10, tmp_path):
     assert report.successes.shape == (5, 2)
     environments = {name.partition("environment=")[2].partition(",")[0] for name in report.task_ids}
     assert environments <= set(metaworld.env_dict.ML10_V3["test"])
+
+
+def test_what_the_page_says_runs():
+    text = (ROOT / "docs" / "plug-in-adapters.md").read_text(encoding="utf-8")
+    snippets = re.findall(r"```python metaworld\n(.*?)```", text, flags=re.DOTALL)
+    assert snippets
+    for snippet in snippets:
+        exec(compile(snippet, "plug-in-adapters.md", "exec"), {"__name__": "page"})
