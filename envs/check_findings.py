@@ -83,6 +83,7 @@ class Findings:
         skipped: What was not checked, and why.
         effects: By parameter, by how much at most it changed an observation or a reward.
         elsewhere: Another process that tries the family meanwhile.
+        draws: Tasks drawn so far, by split.
         played: Episodes played so far.
         reproducible: Whether a seed fixes an episode; without it, nothing can be compared.
         self_contained: Whether it does so whatever the state of the global generators.
@@ -96,21 +97,28 @@ class Findings:
     warnings: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     effects: dict[str, float] = field(default_factory=dict)
+    draws: dict[str, list[Task]] = field(default_factory=dict, repr=False)
     played: dict[tuple, Trace] = field(default_factory=dict, repr=False)
     reproducible: bool = True
     self_contained: bool = True
 
     def problem(self, what: str, *, mend: str) -> None:
         """Note a problem: what and where, and how to mend it."""
-        self.problems.append(_sentences(what, mend))
+        self.problems.append(_text(what, mend))
 
     def warn(self, what: str, *, mend: str) -> None:
         """Note what may be a mistake: what and where, and what to do if it is one."""
-        self.warnings.append(_sentences(what, mend))
+        self.warnings.append(_text(what, mend))
 
     def tasks(self, n: int, split: str = "train") -> list[Task]:
         """The first `n` tasks of a split, each once; fewer where it has fewer."""
         return list(dict.fromkeys(self.family.sample(n, split=split, seed=self.seed)))
+
+    def drawn(self, split: str) -> list[Task]:
+        """`N_DRAWN` tasks of a split, drawn once."""
+        if split not in self.draws:
+            self.draws[split] = self.family.sample(N_DRAWN, split=split, seed=self.seed)
+        return self.draws[split]
 
     def of_every_split(self, n: int) -> list[Task]:
         """The first `n` tasks of every split."""
@@ -204,5 +212,5 @@ def extremes(range_: Distribution) -> list[ParameterValue]:
     return list(dict.fromkeys([ordered[0], ordered[-1]]))
 
 
-def _sentences(what: str, mend: str) -> str:
-    return f"{what.rstrip('.')}. {mend[:1].upper()}{mend[1:]}"
+def _text(what: str, mend: str) -> str:
+    return f"{what.rstrip('.')}; {mend}"

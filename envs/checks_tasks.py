@@ -15,7 +15,7 @@ _ROUNDING = 1e-6
 def check_draws(findings: Findings) -> None:
     """Every split draws its tasks from the seed alone, and from all that it has."""
     for split in findings.family.splits:
-        tasks = _draw(findings, split, findings.seed)
+        tasks = findings.drawn(split)
         if len(tasks) != N_DRAWN:
             findings.problem(
                 f"sample({N_DRAWN}, split={split!r}) gives {len(tasks)} tasks",
@@ -30,7 +30,7 @@ def check_draws(findings: Findings) -> None:
 def check_splits(findings: Findings) -> None:
     """No task is in two splits."""
     family = findings.family
-    drawn = {split: _draw(findings, split, findings.seed) for split in family.splits}
+    drawn = {split: findings.drawn(split) for split in family.splits}
     for other in family.splits:
         for split in family.splits[: family.splits.index(other)]:
             known = {_what_it_is(task): task for task in drawn[split]}
@@ -59,7 +59,7 @@ def check_other_process(findings: Findings) -> None:
         )
         return
     for split, ids in seen.ids.items():
-        here = [task.id for task in _draw(findings, split, findings.seed)]
+        here = [task.id for task in findings.drawn(split)]
         if here != ids:
             place = next(
                 i for i, pair in enumerate(zip(here, ids, strict=True)) if len({*pair}) > 1

@@ -16,7 +16,7 @@ def check_values(findings: Findings) -> None:
     family = findings.family
     for task in [*findings.of_every_split(1), *findings.corner_tasks()]:
         for way in range(_EPISODES):
-            trace = findings.play(task, steps=min(family.horizon, 4 * SHORT), way=way)
+            trace = findings.play(task, steps=min(family.horizon, 2 * SHORT), way=way)
             if _bad_value(findings, trace, f"in a random episode of {task.id}"):
                 return
 

@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from metarl_gan.envs.distributions import Choice
 from metarl_gan.tables import plain_table
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from metarl_gan.envs.family import TaskFamily
 
 _NAMED = 4  # parameters of one range that are listed by name in short
+_CHOICES = 8  # so many are listed
 _UNBOUNDED = 1e6
 
 
@@ -86,8 +88,15 @@ def _ranges(ranges: "Mapping[str, Distribution]") -> str:
     """Parameters of one range together: `x, y -0.5…0.5`."""
     by_text: dict[str, list[str]] = {}
     for name, range_ in ranges.items():
-        by_text.setdefault(range_.text, []).append(name)
+        by_text.setdefault(_range(range_), []).append(name)
     return "; ".join(f"{_names(names)} {text}" for text, names in by_text.items())
+
+
+def _range(range_: "Distribution") -> str:
+    """The range as text; many choices in short."""
+    if not isinstance(range_, Choice) or len(range_.values) <= _CHOICES:
+        return range_.text
+    return f"{len(range_.values)} choices from {range_.values[0]} to {range_.values[-1]}"
 
 
 def _wrapped(documentation: str, width: int) -> str:
@@ -126,7 +135,7 @@ def _ranges_table(family: "TaskFamily") -> Table:
     columns: dict[tuple[str, ...], list[str]] = {}
     for split in family.splits:
         ranges = family.task_space.ranges(split).values()
-        cells = tuple(range_.text.removesuffix(f" {range_.unit}") for range_ in ranges)
+        cells = tuple(_range(range_).removesuffix(f" {range_.unit}") for range_ in ranges)
         columns.setdefault(cells, []).append(split)
     table = plain_table("Task parameters")
     for heading in ("parameter", "unit", *(", ".join(splits) for splits in columns.values())):

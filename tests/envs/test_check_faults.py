@@ -82,7 +82,7 @@ def found(family) -> tuple[tuple[str, ...], tuple[str, ...]]:
             broken.OneForAll,
             r"make and make_vec\(backend='native'\) disagree on row 2, .*; the row plays plain/",
         ),
-        (broken.InStep, r"disagree on row 1, .*; it starts as row 0 does\. Row i must play"),
+        (broken.InStep, r"disagree on row 1, .*; it starts as row 0 does; row i must play"),
         (broken.Restless, "environments that have ended go on"),
         (broken.Retuning, r"backend 'sync': after set_tasks, plain/\S+ differs from one made anew"),
     ],

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from metarl_gan.cli import MISTAKE, main
-from metarl_gan.envs import list_families, make_family, registry
+from metarl_gan.envs import Choice, list_families, make_family, registry
 from metarl_gan.family_commands import FAULTY
 from metarl_gan.family_pages import families_overview, family_page
 from tests.envs.toys import Walk, family_of
@@ -58,6 +58,11 @@ def test_one_listing_by_hand():
 def test_many_parameters_of_one_range_are_summed_up():
     text = families_overview({"walker2d-physics": make_family("walker2d-physics")}, 200)
     assert re.search(r"train: mass_torso, mass_thigh, mass_leg and \d+ more 0.296296…3.375", text)
+
+
+def test_many_choices_are_summed_up():
+    text = families_overview({"drawn": family_of(Walk, {"scale": Choice(range(1, 81))})}, 80)
+    assert "train: scale 80 choices from 1 to 80" in text
 
 
 def test_broken_plug_ins_are_listed_with_the_reason(monkeypatch, capsys):
