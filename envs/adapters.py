@@ -15,6 +15,7 @@ from metarl_gan.envs.errors import FamilyError
 from metarl_gan.envs.family import TaskFamily
 from metarl_gan.envs.global_random import global_generators
 from metarl_gan.envs.old_gym import require_gymnasium, require_new_api
+from metarl_gan.envs.seeded_env import SeededEnv
 from metarl_gan.envs.task import ParameterValue, Task
 from metarl_gan.envs.task_apis import TaskApi, find_task_api
 from metarl_gan.envs.task_contents import descriptors, distinct, identity
@@ -176,7 +177,7 @@ class _AdaptedFamily(TaskFamily):
     def _build(self, place: int, **options: Any) -> gymnasium.Env:  # noqa: ANN401
         env = self._maker.make(**options)
         self._api.assign(env, self._tasks[place])
-        return gymnasium.wrappers.TimeLimit(env, self._time_limit)
+        return gymnasium.wrappers.TimeLimit(SeededEnv(env), self._time_limit)
 
     def _place(self, task: Task) -> int:
         place = int(task.parameters["task"])

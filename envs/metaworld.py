@@ -17,6 +17,7 @@ import numpy as np
 from metarl_gan.envs.distributions import Choice
 from metarl_gan.envs.errors import FamilyError
 from metarl_gan.envs.family import TaskFamily
+from metarl_gan.envs.seeded_env import SeededEnv
 from metarl_gan.envs.task import ParameterValue, Task
 from metarl_gan.envs.task_contents import descriptors
 from metarl_gan.envs.task_env import TaskEnv, float32_box
@@ -112,21 +113,10 @@ class _MetaWorldFamily(TaskFamily):
     def _build(self, key: _Key, horizon: int, **options: Any) -> gymnasium.Env:  # noqa: ANN401
         env: gymnasium.Env = self._listing.classes[key[0]](**options)
         _assign(env, self._listing.tasks[key])
-        env = _Seeded(env)
+        env = SeededEnv(env)
         if self._wrapper is not None:
             env = self._wrapper(env)
         return gymnasium.wrappers.TimeLimit(env, horizon)
-
-
-class _Seeded(gymnasium.Wrapper):
-    """Meta-World's `reset` leaves the seed alone: it starts where the task says."""
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        if seed is not None:
-            gymnasium.Env.reset(self.unwrapped, seed=seed)
-        return self.env.reset(options=options)
 
 
 def _assign(env: gymnasium.Env, task: object) -> None:

@@ -130,6 +130,14 @@ class Resampling(Garage):
         return result
 
 
+class Deaf(Garage):
+    """`reset` heeds no seed."""
+
+    def reset(self, *, seed=None, options=None):
+        self.x = 0.0
+        return np.array([self.x]), {}
+
+
 class OldStep(Garage):
     """Gymnasium's in name, but `step` returns four values."""
 

@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.utils.env_checker import check_env
 
 from metarl_gan.envs import FamilyError, Task, TaskFamily, adapt_family, check_family, make_family
 from tests.envs import foreign
@@ -189,6 +190,15 @@ def test_the_horizon_is_the_environments_own_or_the_one_given():
     assert limited.horizon == 4
     with pytest.raises(FamilyError, match="does not tell its time limit; give horizon="):
         adapt_family(type("Endless", (foreign.Garage,), {"max_path_length": None}))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_environments_that_heed_no_seed_pass_gymnasiums_own_check():
+    family = adapt_family(foreign.Deaf)
+    env = made(family, family.sample(1, seed=0)[0])
+    env.reset(seed=3)
+    assert env.unwrapped.np_random.random() == np.random.default_rng(3).random()
+    check_env(env, skip_render_check=True)
 
 
 def test_the_check_finds_a_reset_that_draws_a_task():
