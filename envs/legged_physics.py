@@ -1,5 +1,6 @@
 """`walker2d-physics` and `hopper-physics`: Gymnasium's walkers in bodies of other physics."""
 
+from abc import ABC
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -48,7 +49,7 @@ class _Parts:
         }
 
 
-class _Legged(MujocoRules):
+class _Legged(MujocoRules, ABC):
     """Start, observation and reward of Walker2d-v5 and Hopper-v5, and the physics of a task."""
 
     def __init__(self, env_id: str) -> None:
