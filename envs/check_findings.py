@@ -170,13 +170,11 @@ class Findings:
         )
         return trace
 
-    def play_rows(
-        self, venv: TaskVectorEnv, *, steps: int = SHORT, way: int = 0, close: bool = False
-    ) -> list[Trace]:
+    def play_rows(self, venv: TaskVectorEnv, *, steps: int = SHORT, way: int = 0) -> list[Trace]:
         """One episode of every environment; see `play`."""
         self.clock.require(venv.num_envs, steps * venv.num_envs)
         seed_global_generators(0)
-        return play_rows(venv, steps=steps, seed=self.seed + way, hold=self.hold(way), close=close)
+        return play_rows(venv, steps=steps, seed=self.seed + way, hold=self.hold(way))
 
     def hold(self, way: int) -> int:
         """For how many steps each action is kept: noise, held for a while, or all along."""

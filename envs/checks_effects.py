@@ -42,30 +42,33 @@ def check_tasks_differ(findings: Findings) -> None:
 def check_parameters(findings: Findings) -> None:
     """Each declared parameter changes a seeded episode."""
     bases = findings.tasks(_BASES)
+    unknown: dict[str, OutOfTimeError] = {}
     for name, range_ in findings.family.parameters.items():
         if len(extremes(range_)) < 2:
             continue  # a single choice has nothing to differ from
-        findings.effects[name] = 0.0
         try:
-            pays = _vary(findings, bases, name, range_)
+            by, pays = _vary(findings, bases, name, range_)
         except OutOfTimeError as reason:
-            if findings.effects[name] == 0.0:
-                findings.skipped.append(
-                    f"whether parameter {name!r} changes more than nothing ({reason})"
-                )
+            unknown[name] = reason
             continue
-        if findings.effects[name] <= _FAINT:
+        findings.effects[name] = by
+        if by <= _FAINT:
             _report_idle(findings, name, range_, pays=pays)
+    if unknown:
+        names = ", ".join(map(repr, unknown))
+        raise OutOfTimeError(f"not known of {names}: {next(iter(unknown.values()))}")
 
 
-def _vary(findings: Findings, bases: list[Task], name: str, range_: Distribution) -> bool:
-    """Look for an effect of one parameter; returns whether any reward was seen meanwhile.
+def _vary(
+    findings: Findings, bases: list[Task], name: str, range_: Distribution
+) -> tuple[float, bool]:
+    """The largest effect of one parameter, and whether any reward was seen meanwhile.
 
     The obvious first: one base, both extremes, a short episode of noise. A friction may matter
     only beside a smaller one, a limit only where it is reached, and the ends of a full turn are
     one: other bases, held actions, long episodes, and values in between.
     """
-    pays = False
+    largest, pays = 0.0, False
     ends = extremes(range_)
     rng = np.random.default_rng(findings.seed)
     for way in range(_WAYS):
@@ -77,11 +80,10 @@ def _vary(findings: Findings, bases: list[Task], name: str, range_: Distribution
             for value in values
         )
         by = one.gap(other) if one.gap(other) > 0 else one.difference(other)
-        findings.effects[name] = max(findings.effects[name], by)
-        pays = pays or _pays(one) or _pays(other)
-        if findings.effects[name] > _FAINT:
+        largest, pays = max(largest, by), pays or _pays(one) or _pays(other)
+        if largest > _FAINT:
             break
-    return pays
+    return largest, pays
 
 
 def _pays(trace: Trace) -> bool:

@@ -1,5 +1,7 @@
 """Whether the observation tells the task: then there is nothing to adapt to."""
 
+from contextlib import closing
+
 import numpy as np
 
 from metarl_gan.envs.check_findings import Findings, naming
@@ -18,9 +20,8 @@ def check_leaks(findings: Findings) -> None:
     tasks = findings.tasks(_TASKS)
     if len(tasks) < 2:
         return
-    with naming("make_vec"):
-        venv = findings.family.make_vec(tasks, _EPISODES)
-        rows = findings.play_rows(venv, steps=_STEPS, way=_WAY, close=True)
+    with naming("make_vec"), closing(findings.family.make_vec(tasks, _EPISODES)) as venv:
+        rows = findings.play_rows(venv, steps=_STEPS, way=_WAY)
     episodes = [
         [row.observations for row in rows[place * _EPISODES : (place + 1) * _EPISODES]]
         for place in range(len(tasks))

@@ -1,6 +1,7 @@
 """Checks that environments stepped together do what single ones do, on every backend."""
 
 from collections.abc import Sequence
+from contextlib import closing
 
 import numpy as np
 
@@ -21,23 +22,23 @@ def check_backends(findings: Findings) -> None:
     for backend in checked_backends(findings.family):
         with naming(f"make_vec(..., backend={backend!r})"):
             venv = findings.family.make_vec(tasks, _ENVS_PER_TASK, backend=backend, processes=1)
-            if _agrees_with_make(findings, venv, backend):
-                _check_set_tasks(findings, venv, backend)
-            venv.close()
+            with closing(venv):
+                if _agrees_with_make(findings, venv, backend):
+                    _check_set_tasks(findings, venv, backend)
 
 
 def check_ends(findings: Findings) -> None:
     """Together, too, episodes end at the horizon, and what has ended stands still."""
     family = findings.family
-    venv = family.make_vec(findings.tasks(2), _ENVS_PER_TASK)
-    with naming("make_vec"):
-        traces = findings.play_rows(venv, steps=family.horizon)
-    if not all(trace.ended for trace in traces):
-        findings.problem(
-            f"make_vec: no end after {family.horizon} steps, the horizon",
-            mend="pass the horizon on to TaskVectorEnv",
-        )
-    else:
+    with closing(family.make_vec(findings.tasks(2), _ENVS_PER_TASK)) as venv:
+        with naming("make_vec"):
+            traces = findings.play_rows(venv, steps=family.horizon)
+        if not all(trace.ended for trace in traces):
+            findings.problem(
+                f"make_vec: no end after {family.horizon} steps, the horizon",
+                mend="pass the horizon on to TaskVectorEnv",
+            )
+            return
         actions = np.stack([family.action_space.sample() for _ in range(venv.num_envs)])
         _, rewards, terminated, truncated, _ = venv.step(actions)
         if rewards.any() or terminated.any() or truncated.any():
@@ -45,7 +46,6 @@ def check_ends(findings: Findings) -> None:
                 "make_vec: environments that have ended go on",
                 mend="they must stand still, with reward 0, until they are reset",
             )
-    venv.close()
 
 
 def checked_backends(family: TaskFamily) -> tuple[str, ...]:

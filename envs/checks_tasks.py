@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from metarl_gan.envs.check_findings import N_DRAWN, Findings
+from metarl_gan.envs.check_findings import N_DRAWN, Findings, OutOfTimeError
 from metarl_gan.envs.other_process import OtherProcessError
 from metarl_gan.envs.task import Task
 from metarl_gan.envs.trace import seed_global_generators
@@ -52,6 +52,8 @@ def check_other_process(findings: Findings) -> None:
         return
     try:
         seen = findings.elsewhere.answer(timeout_s=max(1.0, findings.clock.left()))
+    except TimeoutError as error:
+        raise OutOfTimeError(str(error)) from error
     except OtherProcessError as error:
         findings.warn(
             f"the family could not be tried in another process: {error}",

@@ -69,13 +69,16 @@ class OtherProcess:
             )
 
     def answer(self, timeout_s: float) -> Seen:
-        """What it saw. Raises `OtherProcessError` where it does not say in time."""
+        """What it saw.
+
+        Raises `OtherProcessError` where there is no answer, `TimeoutError` where there is none yet.
+        """
         if self._process is None:
             raise OtherProcessError(self._error)
         try:
             output, errors = self._process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired as error:
-            raise OtherProcessError(f"there is no answer after {timeout_s:.0f} s") from error
+            raise TimeoutError(f"no answer within {timeout_s:.0f} s more") from error
         lines = output.decode(errors="replace").splitlines()
         answers = [line for line in lines if line.startswith(_ANSWER)]
         if not answers:

@@ -113,7 +113,9 @@ def play(
         close: Whether to close the environment afterwards.
     """
     if isinstance(env, TaskVectorEnv):
-        [trace] = play_rows(env, steps=steps, seed=seed, hold=hold, close=close)
+        [trace] = play_rows(env, steps=steps, seed=seed, hold=hold)
+        if close:
+            env.close()
         return trace
     actions = _random_actions(env.action_space, seed, hold)
     recorder = _Recorder(env.reset(seed=seed)[0])
@@ -125,9 +127,7 @@ def play(
     return recorder.trace()
 
 
-def play_rows(
-    venv: TaskVectorEnv, *, steps: int, seed: int, hold: int = 1, close: bool = True
-) -> list[Trace]:
+def play_rows(venv: TaskVectorEnv, *, steps: int, seed: int, hold: int = 1) -> list[Trace]:
     """One episode of every environment; row `i` plays as `play(env, seed=seed + i)` does.
 
     Raises `RuntimeError` where the vector environment says that one broke.
@@ -142,8 +142,6 @@ def play_rows(
         _raise_failures(result[4])
         for row, recorder in enumerate(recorders):
             recorder.add(*(part[row] for part in result[:4]))
-    if close:
-        venv.close()
     return [recorder.trace() for recorder in recorders]
 
 

@@ -80,6 +80,9 @@ def test_a_slow_environment_is_not_waited_for():
     assert time.monotonic() - began < 4
     assert any(text.startswith("Episodes end at the horizon (200 steps") for text in report.skipped)
     assert "not checked: Episodes end at the horizon" in str(report)
+    unknown = "Each declared parameter changes a seeded episode (not known of 'scale': 50 steps"
+    assert any(text.startswith(unknown) for text in report.skipped)
+    assert report.parameter_effects == {}
 
 
 @pytest.mark.usefixtures("in_this_process")
