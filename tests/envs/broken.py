@@ -1,4 +1,4 @@
-"""Families with one fault each, for `check_family` to find."""
+"""Families with one fault each, for `check_family` to find, and some that only look as if."""
 
 import random
 import time
@@ -133,6 +133,28 @@ class FarAway(Walk):
         observation, _, ended, late, info = super().step(action)
         self.total = 0.0
         return observation * 0, self.scale * float(self.count > 500), ended, late, info
+
+
+class Distant(Walk):
+    """Sound: `unused` is what a total pays that noise hardly reaches."""
+
+    def step(self, action):
+        observation, reward, ended, late, info = super().step(action)
+        return observation, reward + self.unused * (abs(self.total) > 12), ended, late, info
+
+
+class Turning(Walk):
+    """Sound: one full turn of `unused` is where it began."""
+
+    def step(self, action):
+        return super().step(action * (1 + 0.5 * np.cos(self.unused)))
+
+
+class Rougher(Walk):
+    """Sound: of `scale` and `unused` the larger one counts, and it is mostly `scale`."""
+
+    def step(self, action):
+        return super().step(action * max(1.0, self.unused / self.scale))
 
 
 class Slow(Walk):

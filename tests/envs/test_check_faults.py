@@ -5,6 +5,7 @@ import threading
 from typing import Any
 
 import gymnasium
+import numpy as np
 import pytest
 
 from metarl_gan.envs import ParametricFamily, Uniform, check_family
@@ -153,6 +154,20 @@ def test_environments_that_a_script_registered_are_known_elsewhere():
         assert found(family) == ((), ())
     finally:
         del gymnasium.registry["ScriptedWalk-v0"]
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize(
+    ("env", "unused"),
+    [
+        (broken.Distant, Uniform(0.0, 1.0)),
+        (broken.Turning, Uniform(0.0, 2 * np.pi)),
+        (broken.Rougher, Uniform(0.1, 0.9)),
+    ],
+)
+def test_parameters_that_rarely_matter_are_not_accused(env, unused):
+    family = family_of(env, {"scale": Uniform(0.5, 2.0), "unused": unused}, horizon=30)
+    assert found(family) == ((), ())
 
 
 @pytest.mark.usefixtures("in_this_process")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from gymnasium.envs.registration import parse_env_id
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from metarl_gan.envs import (
@@ -34,8 +34,16 @@ from metarl_gan.envs.yaml_family import family_from_yaml
 from tests.envs.broken import Batched, PlainFamily
 from tests.envs.toys import Walk
 
-few = settings(max_examples=40, deadline=None, derandomize=True)
-fewer = settings(max_examples=15, deadline=None, derandomize=True)
+# Machines may be busy: how long it takes to generate a case says nothing.
+few, fewer = (
+    settings(
+        max_examples=n,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    for n in (40, 15)
+)
 
 seeds = st.integers(0, 2**31 - 1)
 widths = st.floats(1e-3, 1e3)
@@ -79,9 +87,9 @@ ranges = continuous | choices
 
 
 @st.composite
-def spaces(draw):
-    """Task spaces; where the ood split has a range of its own, mostly a wider one."""
-    parameters = draw(st.dictionaries(texts, ranges, min_size=1, max_size=3))
+def spaces(draw, of=ranges):
+    """Task spaces; where a range is uniform, the ood split has one that is three times as wide."""
+    parameters = draw(st.dictionaries(texts, of, min_size=1, max_size=3))
     widened = {
         name: Uniform(2 * range_.low - range_.high, 2 * range_.high - range_.low)
         for name, range_ in parameters.items()
@@ -174,9 +182,8 @@ def test_splits_never_overlap_and_depend_on_the_seed_alone(space, seed, n):
 
 
 @fewer
-@given(spaces(), seeds)
+@given(spaces(uniforms()), seeds)
 def test_what_is_out_of_distribution_is_outside_of_train_and_test(space, seed):
-    assume("ood" in space.splits)
     for parameters in space.sample(10, split="ood", seed=seed):
         for split in ("train", "test"):
             inside = (
@@ -186,10 +193,8 @@ def test_what_is_out_of_distribution_is_outside_of_train_and_test(space, seed):
 
 
 @fewer
-@given(spaces(), seeds)
+@given(spaces(choices), seeds)
 def test_a_finite_split_deals_every_task_before_any_comes_again(space, seed):
-    finite = [range_ for range_ in space.parameters.values() if isinstance(range_, Choice)]
-    assume(len(finite) == len(space.parameters))
     for split in space.splits:
         dealt = [parameter_text(p) for p in space.sample(300, split=split, seed=seed)]
         size = len(set(dealt))
