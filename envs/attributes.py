@@ -82,6 +82,9 @@ def _set(env: gymnasium.Env, path: str, value: Any) -> None:  # noqa: ANN401 - o
     target = _attribute(owner, name, path)
     try:
         if key is not None:
+            if isinstance(target, np.ndarray) and target is getattr(type(owner), name, None):
+                target = np.array(target)  # the class's: other environments read it, too
+                setattr(owner, name, target)
             target[_index(owner, name, key, path)] = value
         elif isinstance(target, np.ndarray):
             setattr(owner, name, np.full(target.shape, value))

@@ -1,5 +1,6 @@
 """Environments that bring their tasks in the ways of other packages; some do it wrongly."""
 
+import random
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -34,7 +35,7 @@ class Garage(Line):
 
     def sample_tasks(self, num_tasks):
         goals = np.random.uniform(-2.0, 2.0, num_tasks)  # noqa: NPY002
-        return [{"goal": goal, "kind": 1} for goal in goals]
+        return [{"kind": 1, "goal": goal} for goal in goals]
 
     def set_task(self, task):
         self.goal = task["goal"]
@@ -71,13 +72,18 @@ class Pearl(Line):
 
 
 class Varibad(Line):
-    """`reset_task(None)` draws a task."""
+    """`reset_task(None)` draws a task, from Python's generator, into the one array it keeps."""
+
+    def __init__(self, render_mode=None):
+        super().__init__(render_mode)
+        self.task = np.zeros(1)
 
     def get_task(self):
-        return np.array([self.goal])
+        return self.task
 
     def reset_task(self, task=None):
-        self.goal = np.random.uniform(-2.0, 2.0) if task is None else float(task[0])  # noqa: NPY002
+        self.task[0] = random.uniform(-2.0, 2.0) if task is None else task[0]
+        self.goal = float(self.task[0])
 
 
 class Direction(Line):

@@ -164,10 +164,13 @@ def test_the_way_out_of_other_actions_is_one(space):
     wrapped: gymnasium.Env = eval(code, names)  # noqa: S307 - what the message says to write
     assert action_problem(wrapped.action_space) is None
     wrapped.reset()
+    reached = set()
     for _ in range(20):
         wrapped.step(wrapped.action_space.sample())
         kept = env.seen if isinstance(env.seen, np.ndarray) else np.array(env.seen)
         assert space.contains(kept.astype(space.dtype))
+        reached |= set(kept.ravel().tolist())
+    assert len(reached) > 1
 
 
 def test_supported_spaces_have_no_problem():
