@@ -8,8 +8,8 @@ from torch import Tensor
 
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.agents.policies import Policy, Sampler
+from metarl_gan.envs.stepping.vector import TaskVectorEnv
 from metarl_gan.envs.transitions import Transitions
-from metarl_gan.envs.vector import TaskVectorEnv
 
 MOST_NAMED = 5
 """Most tasks that an error names."""

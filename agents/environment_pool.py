@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from metarl_gan.envs.backends import Stepping
 from metarl_gan.envs.family import TaskFamily
+from metarl_gan.envs.stepping.backends import Stepping
+from metarl_gan.envs.stepping.vector import TaskVectorEnv
 from metarl_gan.envs.task import Task
-from metarl_gan.envs.vector import TaskVectorEnv
 
 MAX_KEPT = 4
 """Sizes in use at a time: support, query, validation, and a batch with a dropped task."""

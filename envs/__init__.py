@@ -19,9 +19,7 @@ import metarl_gan.envs.builtin as _builtin  # noqa: F401 - registers the built-i
 from metarl_gan.envs.registry import register_entry_points as _register_entry_points
 
 if TYPE_CHECKING:
-    from metarl_gan.envs.adapters import adapt_family
-    from metarl_gan.envs.async_vector import AsyncTaskVectorEnv
-    from metarl_gan.envs.check import FamilyReport, check_family
+    from metarl_gan.envs.checks.check import FamilyReport, check_family
     from metarl_gan.envs.distributions import (
         Choice,
         DiskRadius,
@@ -32,14 +30,16 @@ if TYPE_CHECKING:
     )
     from metarl_gan.envs.errors import FamilyError
     from metarl_gan.envs.family import TaskFamily
-    from metarl_gan.envs.observations import flatten_observations
-    from metarl_gan.envs.parametric import ParametricFamily
+    from metarl_gan.envs.plug_in.adapters import adapt_family
+    from metarl_gan.envs.plug_in.observations import flatten_observations
+    from metarl_gan.envs.plug_in.parametric import ParametricFamily
     from metarl_gan.envs.registry import list_families, make_family, register_family
-    from metarl_gan.envs.sync_vector import SyncTaskVectorEnv
+    from metarl_gan.envs.stepping.async_vector import AsyncTaskVectorEnv
+    from metarl_gan.envs.stepping.sync_vector import SyncTaskVectorEnv
+    from metarl_gan.envs.stepping.vector import TaskVectorEnv
     from metarl_gan.envs.task import Task
     from metarl_gan.envs.task_space import TaskSpace
     from metarl_gan.envs.transitions import Transitions
-    from metarl_gan.envs.vector import TaskVectorEnv
 
 __all__ = [
     "AsyncTaskVectorEnv",
@@ -67,25 +67,25 @@ __all__ = [
 ]
 
 _HOME = {
-    "AsyncTaskVectorEnv": "async_vector",
+    "AsyncTaskVectorEnv": "stepping.async_vector",
     "Choice": "distributions",
     "DiskRadius": "distributions",
     "Distribution": "distributions",
     "FamilyError": "errors",
-    "FamilyReport": "check",
+    "FamilyReport": "checks.check",
     "LogUniform": "distributions",
-    "ParametricFamily": "parametric",
-    "SyncTaskVectorEnv": "sync_vector",
+    "ParametricFamily": "plug_in.parametric",
+    "SyncTaskVectorEnv": "stepping.sync_vector",
     "Task": "task",
     "TaskFamily": "family",
     "TaskSpace": "task_space",
-    "TaskVectorEnv": "vector",
+    "TaskVectorEnv": "stepping.vector",
     "Transitions": "transitions",
     "Uniform": "distributions",
     "Union": "distributions",
-    "adapt_family": "adapters",
-    "check_family": "check",
-    "flatten_observations": "observations",
+    "adapt_family": "plug_in.adapters",
+    "check_family": "checks.check",
+    "flatten_observations": "plug_in.observations",
     "list_families": "registry",
     "make_family": "registry",
     "register_family": "registry",

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 
 import gymnasium
 
-from metarl_gan.envs.backends import Stepping, choose_backend, make_looped
 from metarl_gan.envs.distributions import Distribution
 from metarl_gan.envs.errors import FamilyError
+from metarl_gan.envs.stepping.backends import Stepping, choose_backend, make_looped
+from metarl_gan.envs.stepping.vector import TaskVectorEnv
 from metarl_gan.envs.task import ParameterValue, Task
 from metarl_gan.envs.task_space import TaskSpace
-from metarl_gan.envs.vector import TaskVectorEnv
 
 
 class TaskFamily(ABC):

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP = "metarl_gan.families"
 _SUITES = {
-    "metaworld": "metarl_gan.envs.metaworld:metaworld_family",
-    "carl": "metarl_gan.envs.carl:carl_family",
+    "metaworld": "metarl_gan.envs.plug_in.metaworld:metaworld_family",
+    "carl": "metarl_gan.envs.plug_in.carl:carl_family",
 }
 """Other people's benchmarks, by what their families' names begin with: "metaworld/ML10"."""
 
@@ -100,7 +100,7 @@ def family_documentation(name: str) -> str:
 
     Raises `FamilyError` where `name` leads nowhere.
     """
-    from metarl_gan.envs.parametric import ParametricFamily
+    from metarl_gan.envs.plug_in.parametric import ParametricFamily
 
     found = _named(name)
     if not (inspect.isroutine(found) or inspect.isclass(found)):
@@ -131,7 +131,7 @@ def _path(name: str) -> Path:
 
 
 def _of_file(path: Path) -> object:
-    from metarl_gan.envs.yaml_family import family_from_yaml
+    from metarl_gan.envs.plug_in.yaml_family import family_from_yaml
 
     return family_from_yaml(path, make_family)
 
@@ -144,9 +144,9 @@ def _of_suite(suite: str, rest: str = "") -> object:
 
 def _family_of(found: object, asked: object, options: dict[str, Any]) -> "TaskFamily":
     """What `found` is, returns, or can be adapted to."""
-    from metarl_gan.envs.adapters import adapt_family, is_environment
-    from metarl_gan.envs.carl import context_family, has_contexts
     from metarl_gan.envs.family import TaskFamily
+    from metarl_gan.envs.plug_in.adapters import adapt_family, is_environment
+    from metarl_gan.envs.plug_in.carl import context_family, has_contexts
 
     if isinstance(found, TaskFamily):
         if options:

@@ -10,7 +10,7 @@ from metarl_gan.agents.collector import AllTasksDroppedError, collect
 from metarl_gan.components import Components
 from metarl_gan.config import Config
 from metarl_gan.envs.single_environment import SingleEnvironment
-from metarl_gan.envs.sync_vector import SyncTaskVectorEnv
+from metarl_gan.envs.stepping.sync_vector import SyncTaskVectorEnv
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.streams import Streams
 

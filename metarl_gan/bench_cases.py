@@ -13,7 +13,7 @@ from metarl_gan.bench_timing import Alternative, Ratio, Timing, time_in_turns
 from metarl_gan.components import Components
 from metarl_gan.config import Config
 from metarl_gan.envs.family import TaskFamily
-from metarl_gan.envs.vector import TaskVectorEnv
+from metarl_gan.envs.stepping.vector import TaskVectorEnv
 from metarl_gan.imagination import imagine
 
 N_TASKS, ENVS_PER_TASK = 20, 4

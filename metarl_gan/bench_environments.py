@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 from metarl_gan.bench_cases import Findings
 from metarl_gan.bench_timing import Alternative, Ratio, Timing, time_in_turns
 from metarl_gan.envs.family import TaskFamily
-from metarl_gan.envs.mujoco_api import MjData, mj_step
+from metarl_gan.envs.mujoco.api import MjData, mj_step
 
 N_ENVS = 64
 N_STEPS = 100

@@ -12,8 +12,8 @@ from metarl_gan.agents.policies import Policy, make_policy
 from metarl_gan.checkpoint import require_fit
 from metarl_gan.config import Config, ConfigError
 from metarl_gan.data_augmentation import DataAugmentation, GeneratedAugmentation, NoAugmentation
-from metarl_gan.envs.backends import Stepping
 from metarl_gan.envs.family import TaskFamily
+from metarl_gan.envs.stepping.backends import Stepping
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.gan import ConditionalGAN
 from metarl_gan.meta_learner import MetaLearner

@@ -23,7 +23,7 @@ def families(args: Sequence[str]) -> None:
 
 def check(args: Sequence[str]) -> None:
     """`metarl-gan check FAMILY`: what was checked, or every problem found and exit code 1."""
-    from metarl_gan.envs.check import FamilyCheckError, check_family
+    from metarl_gan.envs.checks.check import FamilyCheckError, check_family
     from metarl_gan.envs.registry import make_family
 
     options = parse(CheckOptions, "check", args)

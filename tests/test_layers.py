@@ -6,8 +6,9 @@
 3. Our own modules are imported absolutely and as `metarl_gan.…`; other modules are the standard
    library or a dependency that pyproject.toml declares.
 4. agents/ and metarl_gan/ do not know a concrete family: they import no module that envs/
-   registers one from ("metarl_gan.envs.point_goal:PointGoal"), and no string equals a registered
-   name, save in the few files whose business is a choice of family (`MAY_NAME_FAMILIES`).
+   registers one from ("metarl_gan.envs.families.point_goal:PointGoal"), and no string equals a
+   registered name, save in the few files whose business is a choice of family
+   (`MAY_NAME_FAMILIES`).
 """
 
 import ast
@@ -222,7 +223,7 @@ def test_learning_knows_no_family(modules: list[Module]) -> None:
 
     families = set(list_families())
     assert "point-goal" in families
-    assert "metarl_gan.envs.point_goal" in family_modules(modules)
+    assert "metarl_gan.envs.families.point_goal" in family_modules(modules)
     assert known_families(modules, families) == []
 
 

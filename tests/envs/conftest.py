@@ -2,7 +2,8 @@
 
 import pytest
 
-from metarl_gan.envs import check, checks_stepping
+from metarl_gan.envs.checks import check
+from metarl_gan.envs.checks import stepping as checks_stepping
 
 
 class _NoOtherProcess:

@@ -98,7 +98,7 @@ def test_set_tasks_leaves_nothing_of_the_tasks_before():
 
 
 def test_angles_are_wrapped_from_any_number_of_turns():
-    from metarl_gan.envs.acrobot import _wrapped
+    from metarl_gan.envs.families.acrobot import _wrapped
 
     angles = np.array([[-3.5 * np.pi, -np.pi, 0.1, np.pi, 3.5 * np.pi, 7.25 * np.pi]])
     wrapped = np.array([[0.5, -1.0, 0.1 / np.pi, 1.0, -0.5, -0.75]]) * np.pi

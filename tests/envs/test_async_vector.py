@@ -18,11 +18,11 @@ from metarl_gan.envs import (
     ParametricFamily,
     SyncTaskVectorEnv,
     Uniform,
-    worker_process,
 )
-from metarl_gan.envs import crew as crew_module
-from metarl_gan.envs.async_vector import AsyncTaskVectorEnv
-from metarl_gan.envs.worker_rows import spread
+from metarl_gan.envs.stepping import crew as crew_module
+from metarl_gan.envs.stepping import worker_process
+from metarl_gan.envs.stepping.async_vector import AsyncTaskVectorEnv
+from metarl_gan.envs.stepping.worker_rows import spread
 from tests.envs.breaking import (
     Breaking,
     BreakingFamily,

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metarl_gan.envs import FamilyError, ParametricFamily, auto_vector, make_family
-from metarl_gan.envs.async_vector import AsyncTaskVectorEnv
-from metarl_gan.envs.auto_vector import AutoTaskVectorEnv, workers_pay
-from metarl_gan.envs.backends import Stepping
-from metarl_gan.envs.step_clock import StepClock, step_clock
-from metarl_gan.envs.sync_vector import SyncTaskVectorEnv
+from metarl_gan.envs import FamilyError, ParametricFamily, make_family
+from metarl_gan.envs.stepping import auto_vector
+from metarl_gan.envs.stepping.async_vector import AsyncTaskVectorEnv
+from metarl_gan.envs.stepping.auto_vector import AutoTaskVectorEnv, workers_pay
+from metarl_gan.envs.stepping.backends import Stepping
+from metarl_gan.envs.stepping.step_clock import StepClock, step_clock
+from metarl_gan.envs.stepping.sync_vector import SyncTaskVectorEnv
 from tests.envs.breaking import Slow, Stroll
 from tests.envs.toys import SCALES, family_of
 
@@ -80,7 +81,7 @@ def test_settings_reach_the_workers():
     venv: Any = family.make_vec(
         family.sample(3, seed=0), backend="async", processes=3, step_timeout_s=7.0
     )
-    assert [crew.rows for crew in venv._rows._crews] == [range(0, 1), range(1, 2), range(2, 3)]
+    assert [crew.rows for crew in venv._rows._crews] == [range(1), range(1, 2), range(2, 3)]
     assert venv._rows._company.step_timeout_s == 7.0
     venv.close()
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metarl_gan.envs import FamilyError, ParametricFamily, Uniform, check_family
-from metarl_gan.envs.check import FamilyCheckError
+from metarl_gan.envs.checks.check import FamilyCheckError
 from tests.envs.broken import UNUSED, Batched, Leaky, Overlapping, Slow
 from tests.envs.toys import Choosy, Fragile, Poisoned, Walk, family_of
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metarl_gan.envs import ParametricFamily, Uniform, check_family
-from metarl_gan.envs.check import FamilyCheckError
+from metarl_gan.envs.checks.check import FamilyCheckError
 from tests.envs import broken, toys
 from tests.envs.broken import PlainFamily
 from tests.envs.toys import SCALES, Walk, family_of

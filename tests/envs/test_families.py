@@ -10,8 +10,8 @@ import pytest
 from gymnasium import spaces
 
 from metarl_gan.envs import check_family, list_families, make_family
+from metarl_gan.envs.checks.trace import play
 from metarl_gan.envs.registry import _factories
-from metarl_gan.envs.trace import play
 
 FAMILIES = {
     "acrobot-physics": "ood",

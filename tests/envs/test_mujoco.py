@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from metarl_gan.envs import FamilyError, TaskSpace, Uniform, check_family, make_family
-from metarl_gan.envs.half_cheetah import _RunInDirection
-from metarl_gan.envs.mujoco_family import MujocoFamily
-from metarl_gan.envs.mujoco_model import load_physics
-from metarl_gan.envs.mujoco_slots import MAX_SLOTS, SlotMemory
+from metarl_gan.envs.families.half_cheetah import _RunInDirection
+from metarl_gan.envs.mujoco.family import MujocoFamily
+from metarl_gan.envs.mujoco.model import load_physics
+from metarl_gan.envs.mujoco.slots import MAX_SLOTS, SlotMemory
 
 FAMILIES = {
     "half-cheetah-velocity": "HalfCheetah-v5",
@@ -271,7 +271,7 @@ def test_every_friction_matters_to_some_rollout(name):
     for part in (parameter for parameter in base if parameter.startswith("friction_")):
         low = {"friction_foot": 0.3, "friction_foot_left": 0.3} if part == "friction_floor" else {}
         plain = family.task(**base | {name: low[name] for name in low if name in base})
-        rough = family.task(**plain.parameters | {part: 3.0})
+        rough = family.task(**{**plain.parameters, part: 3.0})
         venv: Any = family.make_vec([plain, rough], 150)
         venv.reset(seed=0)
         for values in venv._arrays.values():

@@ -8,7 +8,7 @@ import pytest
 from gymnasium import spaces
 
 from metarl_gan.envs import FamilyError, ParametricFamily, Uniform, check_family
-from metarl_gan.envs.observations import flatten_observations
+from metarl_gan.envs.plug_in.observations import flatten_observations
 from metarl_gan.envs.supported_spaces import action_problem, observation_problem
 from tests.envs.toys import Walk
 

@@ -130,15 +130,16 @@ class Weighted(Walk):
 
 def test_a_value_fills_the_array_of_one_environment_alone(monkeypatch):
     monkeypatch.setattr(gymnasium.envs.registration, "registry", dict(gymnasium.registry))
-    gymnasium.register("Weighted-v0", Weighted)
+    entry: Any = Weighted
+    gymnasium.register("Weighted-v0", entry)
     family = ParametricFamily("Weighted-v0", {"weights": Uniform(0.5, 2.0)}, horizon=9)
     env: Any = family.make(family.task(weights=1.25))
     assert env.unwrapped.weights.tolist() == [1.25] * 3
     assert Weighted.weights.tolist() == [1.0] * 3
     for name, weights in (("weights *", [2.0] * 3), ("weights[1] *", [1.0, 2.0, 1.0])):
         family = ParametricFamily("Weighted-v0", {name: Uniform(0.5, 2.0)}, horizon=9)
-        env = family.make(family.task(**{name: 2.0}))
-        assert env.unwrapped.weights.tolist() == weights
+        other: Any = family.make(family.task(**{name: 2.0}))
+        assert other.unwrapped.weights.tolist() == weights
         assert Weighted.weights.tolist() == [1.0] * 3
 
 

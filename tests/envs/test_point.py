@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from metarl_gan.envs import FamilyError, make_family
-from metarl_gan.envs.point_sparse import _reward
+from metarl_gan.envs.families.point_sparse import _reward
 from tests.envs.episodes import FLOOR_POLICIES, returns
 
 

@@ -26,11 +26,11 @@ from metarl_gan.envs import (
     register_family,
     registry,
 )
+from metarl_gan.envs.checks.trace import play, play_rows
 from metarl_gan.envs.gymnasium_ids import gymnasium_id
+from metarl_gan.envs.plug_in.yaml_family import family_from_yaml
 from metarl_gan.envs.task import parameter_text
 from metarl_gan.envs.task_lookup import find_task
-from metarl_gan.envs.trace import play, play_rows
-from metarl_gan.envs.yaml_family import family_from_yaml
 from tests.envs.broken import Batched, PlainFamily
 from tests.envs.toys import Walk
 

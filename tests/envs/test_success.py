@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from metarl_gan.envs import Choice, ParametricFamily
-from metarl_gan.envs.rows import told_success
+from metarl_gan.envs.stepping.rows import told_success
 from tests.envs.toys import Walk
 
 SILENT, LOUD = 0, 1

@@ -9,7 +9,7 @@ from metarl_gan.commands import print_dropped
 from metarl_gan.config import Config, ConfigError, EnvironmentsConfig
 from metarl_gan.config_io import setting_types
 from metarl_gan.envs import TaskFamily
-from metarl_gan.envs.backends import BACKENDS
+from metarl_gan.envs.stepping.backends import BACKENDS
 from metarl_gan.run_folder import LAST, RunFolder
 from metarl_gan.run_log import read_metrics
 from metarl_gan.trainer import Trainer
