@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class MujocoRules(ABC):
     """
 
     env_id: str
-    env_options: Mapping[str, object] = {}
+    env_options: Mapping[str, Any] = {}
     fields: tuple[str, ...] = ()
 
     @abstractmethod

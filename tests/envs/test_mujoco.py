@@ -71,7 +71,7 @@ def test_whole_episodes_are_gymnasiums_own(name, threads):
             np.testing.assert_array_equal(venv._arrays["qpos"][index], physics(envs[index]).qpos)
             np.testing.assert_array_equal(venv._arrays["qvel"][index], physics(envs[index]).qvel)
             np.testing.assert_array_equal(observations[index], one[0])
-            np.testing.assert_allclose(rewards[index], one[1], rtol=1e-6, atol=1e-6)
+            np.testing.assert_allclose(rewards[index], float(one[1]), rtol=1e-6, atol=1e-6)
             assert (terminated[index], truncated[index]) == one[2:4]
             running[index] = not (one[2] or one[3])
 
