@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from metarl_gan.envs import ParametricFamily, Uniform, check_family
+from metarl_gan.envs import ParametricFamily, Uniform, check_family, other_process
 from metarl_gan.envs.checks.check import FamilyCheckError
 from tests.envs import broken, toys
 from tests.envs.broken import PlainFamily
@@ -185,3 +185,11 @@ def test_a_family_that_observes_where_it_is_leaks_nothing():
             return super().observation()[:1].repeat(2)
 
     assert found(family_of(Homing, {"goal": Uniform(-1.0, 1.0)})) == ((), ())
+
+
+@pytest.mark.parametrize(("own", "other"), [(None, "1"), ("0", "1"), ("1", "2")])
+def test_the_other_process_hashes_differently(monkeypatch, own, other):
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    if own is not None:
+        monkeypatch.setenv("PYTHONHASHSEED", own)
+    assert other_process._environment()["PYTHONHASHSEED"] == other
