@@ -8,7 +8,8 @@ import gymnasium
 import numpy as np
 import pytest
 
-from metarl_gan.envs import ParametricFamily, Uniform, check_family, other_process
+from metarl_gan.envs import ParametricFamily, Uniform, check_family
+from metarl_gan.envs.checks import other_process
 from metarl_gan.envs.checks.check import FamilyCheckError
 from tests.envs import broken, toys
 from tests.envs.broken import PlainFamily
