@@ -78,7 +78,7 @@ def make_family(family: object, **options: Any) -> "TaskFamily":  # noqa: ANN401
             `"carl/CARLPendulum"` where these packages are installed; `"module:attribute"` of a
             family, of what returns one, or of an environment that brings its tasks; such an
             environment, its class or what makes it (see `adapt_family`); the path of a YAML file
-            (see `yaml_family.py`); or a `TaskFamily`, which is returned as it is.
+            (see `plug_in/yaml_family.py`); or a `TaskFamily`, which is returned as it is.
         **options: Passed to the family's factory, e.g. `threads=1` for MuJoCo families, or to
             `adapt_family`.
 
