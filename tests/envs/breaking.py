@@ -29,21 +29,27 @@ class Stroll(Walk):
 
 
 class Breaking(Stroll):
-    """Breaks in the way `way`: when made, when reset, or in its third step."""
+    """Breaks in the way `way`: when made, when reset, or in its third step. Then it is scrap."""
+
+    made = 0
 
     def __init__(self, scale=1.0, way="none", where="step"):
         super().__init__(scale)
-        self.way, self.where = way, where
+        self.way, self.where, self.scrap = way, where, False
+        type(self).made += 1
         if where == "make":
             break_down(way)
 
     def reset(self, *, seed=None, options=None):
+        if self.scrap:
+            raise RuntimeError("scrap")
         if self.where == "reset":
             break_down(self.way)
         return super().reset(seed=seed, options=options)
 
     def step(self, action):
         if self.where == "step" and self.count == 2:
+            self.scrap = self.way == "raise"
             break_down(self.way)
         return super().step(action)
 

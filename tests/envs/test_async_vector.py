@@ -86,6 +86,7 @@ def play(venv, steps=8, seed=3, broken=()):
     sound = np.setdiff1d(np.arange(venv.num_envs), list(broken))
     observation, info = venv.reset(seed=seed)
     seen, failures = [observation[sound]], dict(info.get("failures", {}))
+    assert np.isnan(observation[list(failures)]).all()
     for _ in range(steps):
         *arrays, info = venv.step(random_actions(venv, rng))
         seen += [array[sound] for array in arrays]
@@ -118,6 +119,8 @@ def test_numbers_are_those_of_sync(open_async, env_class):
         arrays += play(venv)[0]
         seen.append(arrays)
     assert_same(*seen)
+    single = family.make(tasks[2]).reset(seed=4 + 5)[0]
+    np.testing.assert_array_equal(seen[0][0][5], single)
     assert len({array.tobytes() for array in seen[0]}) > 40
 
 
@@ -137,9 +140,14 @@ def test_what_an_exception_leaves_is_what_it_leaves_in_sync(open_async):
 
 
 @pytest.mark.parametrize(
-    ("way", "where"), [("raise", "make"), ("raise", "reset"), ("raise", "step"), ("leave", "step")]
+    ("kind", "way", "where"),
+    [
+        *((SyncTaskVectorEnv, "raise", where) for where in ("make", "reset", "step")),
+        (SyncTaskVectorEnv, "leave", "step"),
+        (AsyncTaskVectorEnv, "raise", "make"),
+        (AsyncTaskVectorEnv, "leave", "step"),
+    ],
 )
-@pytest.mark.parametrize("kind", [SyncTaskVectorEnv, AsyncTaskVectorEnv])
 def test_a_failure_is_reported_once_and_tried_again(kind, way, where):
     tasks = [BREAKING.task(scale=1.0, way=said, where=where) for said in ("none", way)]
     venv = kind(BREAKING, tasks, **({} if kind is SyncTaskVectorEnv else {"processes": 1}))
@@ -147,10 +155,24 @@ def test_a_failure_is_reported_once_and_tried_again(kind, way, where):
     assert list(failures) == [1]
     assert failures[1].startswith(f"{where} of task {tasks[1].id!r}, environment 1: ")
     assert "break_down" in failures[1]
-    assert list(play(venv)[1]) == [1]
+    # As before, not because it is broken already: it was made anew.
+    _, again = play(venv)
+    assert list(again) == [1]
+    assert again[1].partition("\n")[0] == failures[1].partition("\n")[0]
     venv.set_tasks(tasks[:1] * 2)
     assert play(venv)[1] == {}
     venv.close()
+
+
+def test_what_cannot_be_made_is_tried_once_per_reset(monkeypatch):
+    tasks = [BREAKING.task(scale=1.0, way=way, where="make") for way in ("none", "raise")]
+    monkeypatch.setattr(Breaking, "made", 0)
+    venv = SyncTaskVectorEnv(BREAKING, tasks)
+    made = [Breaking.made]
+    for _ in range(3):
+        assert list(venv.reset(seed=0)[1]["failures"]) == [1]
+        made.append(Breaking.made)
+    assert made == [2, 2, 3, 4]
 
 
 DEATHS = {
@@ -163,13 +185,7 @@ DEATHS = {
 
 @pytest.mark.parametrize(
     ("way", "where"),
-    [
-        *((way, "step") for way in DEATHS),
-        ("segfault", "reset"),
-        ("hang", "reset"),
-        ("exit", "make"),
-        ("hang", "make"),
-    ],
+    [*((way, "step") for way in DEATHS), ("hang", "reset"), ("exit", "make")],
 )
 def test_a_worker_that_dies_or_hangs_costs_one_environment(open_async, monkeypatch, way, where):
     monkeypatch.setattr(worker_process, "PATIENCE", 1.0)
@@ -213,6 +229,16 @@ def test_what_no_seed_leads_to_is_lost_with_its_worker(open_async):
     for words in ("lost with the worker", "task 'breaking", "exit code 3", "without a seed"):
         assert words in failures[0].partition("\n")[0]
     assert np.isnan(observation).all(axis=1).tolist() == truncated.tolist() == [True, True, False]
+
+
+def test_what_is_to_be_reset_anyway_is_not_lost(open_async):
+    tasks = [BREAKING.task(scale=1.0, way=way, where="reset") for way in ("none", "exit", "none")]
+    venv = open_async(BREAKING, tasks)
+    for seed in (None, 3):
+        observation, info = venv.reset(seed=seed)
+        assert list(info["failures"]) == [1]
+        assert np.isnan(observation).all(axis=1).tolist() == [False, True, False]
+        venv.step(np.zeros((3, 1), np.float32))
 
 
 def test_what_its_seed_does_not_lead_to_is_lost_with_its_worker(open_async):
