@@ -107,11 +107,11 @@ def test_a_run_goes_on_without_a_task_that_crashes_and_says_so(tmp_path, monkeyp
     assert counters["dropped_tasks"] == [{"task_id": broken.id, "reason": cause}]
     assert [row["dropped_tasks"] for row in read_metrics(folder)] == [1, 1]
     # What the others played is what they would have played with no crash beside them.
-    raised, _, folder = run_with(tmp_path, "raise", monkeypatch)
+    raised, broken_one, folder = run_with(tmp_path, "raise", monkeypatch)
     tiny.assert_same_tensors(tensors, raised)
     # A checkpoint does not grow by every traceback.
     [entry] = RunFolder(folder).counters(LAST)["dropped_tasks"]
-    assert entry["reason"].endswith("RuntimeError: motor burnt")
+    assert entry["reason"].endswith(f"{broken_one.id!r}, environment 1: RuntimeError: motor burnt")
 
 
 def test_tracebacks_are_in_the_log_and_one_line_each_on_the_terminal(tmp_path, capsys):
