@@ -43,9 +43,7 @@ def _by_id(family: TaskFamily, task_id: str) -> Task:
                     match.groups(), family.parameters.items(), strict=True
                 )
             }
-            task = family.task(**values)
-            if task.id == task_id:
-                return task
+            return family.task(**values)
     except ValueError:
         pass  # what is said below helps more
     example = family.sample(1, seed=0)[0].id

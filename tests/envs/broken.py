@@ -157,6 +157,25 @@ class Rougher(Walk):
         return super().step(action * max(1.0, self.unused / self.scale))
 
 
+class Needle(Walk):
+    """Sound: pays only near `scale`, which for many tasks is farther than anyone walks."""
+
+    place = 0.0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place = 0.0
+        return self.observation(), {}
+
+    def observation(self):
+        return np.array([self.count, self.place])
+
+    def step(self, action):
+        self.place += float(action[0])
+        _, _, ended, late, info = super().step(action * 0)
+        return self.observation(), float(abs(self.place - self.scale) < 1), ended, late, info
+
+
 class Slow(Walk):
     """A twentieth of a second per step."""
 

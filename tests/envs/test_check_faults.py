@@ -172,6 +172,12 @@ def test_parameters_that_rarely_matter_are_not_accused(env, unused):
 
 
 @pytest.mark.usefixtures("in_this_process")
+def test_tasks_of_a_sparse_reward_need_not_all_be_told_apart():
+    """Some goals are met, some are not: neither a fault nor worth a warning."""
+    assert found(family_of(broken.Needle, {"scale": Uniform(-40.0, 40.0)}, horizon=20)) == ((), ())
+
+
+@pytest.mark.usefixtures("in_this_process")
 def test_rows_of_one_task_need_not_start_differently():
     """An environment whose start is no chance has nothing to report."""
     assert found(family_of(toys.Choosy))[0] == ()

@@ -72,11 +72,16 @@ def test_every_family_has_an_environment_of_its_id(name):
     np.testing.assert_array_equal(again.reset(seed=5)[0], family.make(expected).reset(seed=5)[0])
 
 
-@pytest.mark.parametrize("form", ["task", "parameters", "id"])
+@pytest.mark.parametrize("form", ["task", "parameters", "id", "id by hand"])
 def test_a_task_is_given_in_any_form(form):
     family = make_family("point-goal")
     task = family.task(x=0.25, y=-0.1)
-    given = {"task": task, "parameters": {"x": 0.25, "y": -0.1}, "id": task.id}[form]
+    given = {
+        "task": task,
+        "parameters": {"x": 0.25, "y": -0.1},
+        "id": task.id,
+        "id by hand": "point-goal/x=0.250,y=-1e-1",
+    }[form]
     env = gymnasium.make(POINT, task=given)
     for seed in (0, 1):
         env.reset(seed=seed)
