@@ -180,7 +180,8 @@ class WorkerProcess:
 
     def _wait(self) -> None:
         """Until there is something to read, or it has died."""
-        while not self._wire.wait(min(self._time_left(), _LOOK_EVERY_S)):
+        look_every_s = min(self._step_timeout_s, _LOOK_EVERY_S)
+        while not self._wire.wait(min(self._time_left(), look_every_s)):
             # What it started may hold its end of the connection open.
             if self._process.poll() is not None and not self._wire.wait(0.0):
                 raise self._died()

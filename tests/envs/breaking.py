@@ -94,11 +94,15 @@ class Outsider(Walk):
 
 
 class Slow(Stroll):
-    """A step takes `seconds`."""
+    """A step takes `seconds`, a reset `start_seconds`."""
 
-    def __init__(self, scale=1.0, seconds=0.01):
+    def __init__(self, scale=1.0, seconds=0.01, start_seconds=0.0):
         super().__init__(scale)
-        self.seconds = seconds
+        self.seconds, self.start_seconds = seconds, start_seconds
+
+    def reset(self, *, seed=None, options=None):
+        time.sleep(self.start_seconds)
+        return super().reset(seed=seed, options=options)
 
     def step(self, action):
         time.sleep(self.seconds)

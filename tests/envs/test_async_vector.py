@@ -15,7 +15,6 @@ import pytest
 
 from metarl_gan.envs import (
     FamilyError,
-    ParametricFamily,
     SyncTaskVectorEnv,
     Uniform,
 )
@@ -188,13 +187,16 @@ DEATHS = {
     [*((way, "step") for way in DEATHS), ("hang", "reset"), ("exit", "make")],
 )
 def test_a_worker_that_dies_or_hangs_costs_one_environment(open_async, monkeypatch, way, where):
-    monkeypatch.setattr(worker_process, "PATIENCE", 1.0)
+    if where != "step":
+        monkeypatch.setattr(worker_process, "PATIENCE", 1.0)
     ways = ("none", "none", way, "none")
     tasks = [BREAKING.task(scale=0.5 + i / 4, way=w, where=where) for i, w in enumerate(ways)]
     # The culprit is between its neighbours in the one worker.
     venv = open_async(BREAKING, tasks, step_timeout_s=TIMEOUT_S)
+    before = pids(venv)
     seen, failures = play(venv, broken=[2])
     assert list(failures) == [2]
+    assert where == "make" or not any(is_there(pid) for pid in before)
     first_line, _, stack = failures[2].partition("\n")
     assert first_line.startswith(f"{where} of task {tasks[2].id!r}, environment 2: ")
     assert DEATHS[way] in first_line
@@ -320,9 +322,10 @@ def test_workers_that_do_not_start_again_are_tried_at_the_next_reset(
     assert_same(seen, play(SyncTaskVectorEnv(family, tasks))[0])
 
 
-def test_time_is_limited_per_step_and_not_per_call(open_async):
-    slow = ParametricFamily(lambda scale: Slow(scale, 0.15), {"scale": Uniform(0.5, 1)}, horizon=9)
-    venv = open_async(slow, slow.sample(4, seed=0), step_timeout_s=0.4)
+def test_time_is_limited_per_step_not_per_call_and_longer_for_resets(open_async):
+    family = family_of(lambda scale: Slow(scale, 0.15, 0.5 if scale > 1.5 else 0.0))
+    tasks = [family.task(scale=scale) for scale in (0.5, 0.6, 0.7, 1.6)]
+    venv = open_async(family, tasks, step_timeout_s=0.4)
     assert play(venv, steps=1)[1] == {}
 
 
