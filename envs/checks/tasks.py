@@ -7,7 +7,7 @@ from metarl_gan.envs.checks.other_process import OtherProcessError
 from metarl_gan.envs.checks.trace import seed_global_generators
 from metarl_gan.envs.task import Task
 
-_SEEDS = 2  # that more tasks are drawn with, to know how many there are
+_FEW_TASKS = 20  # enough to see whether two draws are the same
 _FEW = 0.75  # fewer distinct tasks than this share of what independent draws give are suspicious
 _ROUNDING = 1e-6
 
@@ -21,7 +21,7 @@ def check_draws(findings: Findings) -> None:
                 f"sample({N_DRAWN}, split={split!r}) gives {len(tasks)} tasks",
                 mend="give as many as asked for, repeated where the split has fewer",
             )
-        if _depends_on_more_than_the_seed(findings, split, tasks):
+        if _depends_on_more_than_the_seed(findings, split):
             continue
         _check_repetition(findings, split, tasks)
         _check_descriptors(findings, split, tasks)
@@ -83,18 +83,15 @@ def check_other_process(findings: Findings) -> None:
         )
 
 
-def _draw(findings: Findings, split: str, seed: int) -> list[Task]:
-    return findings.family.sample(N_DRAWN, split=split, seed=seed)
+def _depends_on_more_than_the_seed(findings: Findings, split: str) -> bool:
+    def drawn(global_seed: int) -> list[Task]:
+        seed_global_generators(global_seed)
+        return findings.family.sample(_FEW_TASKS, split=split, seed=findings.seed)
 
-
-def _depends_on_more_than_the_seed(findings: Findings, split: str, tasks: list[Task]) -> bool:
-    seed_global_generators(1)
-    one = _draw(findings, split, findings.seed)
-    seed_global_generators(2)
-    if one == tasks == _draw(findings, split, findings.seed):
+    one = drawn(1)
+    if one == drawn(2) and one == drawn(1):
         return False
-    seed_global_generators(1)
-    if one == _draw(findings, split, findings.seed):
+    if one == drawn(1):
         findings.problem(
             f"sample(split={split!r}) depends on the global state of random or np.random: worker "
             "processes that inherit one state draw the same tasks",
@@ -109,22 +106,22 @@ def _depends_on_more_than_the_seed(findings: Findings, split: str, tasks: list[T
 
 
 def _check_repetition(findings: Findings, split: str, tasks: list[Task]) -> None:
-    others = [_draw(findings, split, findings.seed + 1 + i) for i in range(_SEEDS)]
+    other = findings.family.sample(len(tasks), split=split, seed=findings.seed + 1)
     distinct = set(tasks)
-    if len(distinct) > 1 and all(other == tasks for other in others):
+    if len(distinct) > 1 and other == tasks:
         findings.problem(
             f"sample(split={split!r}) gives the same tasks for every seed: workers of different "
             "seeds would play the same ones",
             mend="draw from np.random.default_rng(seed)",
         )
         return
-    everything = distinct.union(*others)
+    everything = distinct.union(other)
     n = len(everything)
     expected = n * (1.0 - (1.0 - 1.0 / n) ** len(tasks))
     if len(distinct) < _FEW * expected:
         findings.problem(
             f"sample({len(tasks)}, split={split!r}) gives only {len(distinct)} different tasks, "
-            f"while other seeds give others ({n} in all): several environments "
+            f"while another seed gives others ({n} in all): several environments "
             "would play the same task",
             mend="draw every task of a call independently, or deal all before any comes again",
         )

@@ -12,7 +12,6 @@ from metarl_gan.envs.stepping.environment_source import EnvironmentSource
 from metarl_gan.envs.stepping.local_rows import LocalRows
 from metarl_gan.envs.stepping.looped_vector import LoopedTaskVectorEnv
 from metarl_gan.envs.stepping.rows import EnvironmentRows, Failures, Outcome
-from metarl_gan.envs.stepping.step_clock import step_clock
 from metarl_gan.envs.stepping.worker_rows import WorkerRows
 from metarl_gan.envs.task import Task
 
@@ -22,16 +21,18 @@ what they take in one process, shared by the processors. Median of 1000 calls, 8
 environments, 1 to 8 workers: 100 to 140 µs per worker on two processors of a virtual machine
 that were busy with other work, too."""
 
-MARGIN = 2.0
-"""How many times its cost the parallel work has to save: starting workers takes time as well."""
+START_S = 3.0
+"""Seconds that it takes about until workers have begun and made their environments anew."""
 
 
 class AutoTaskVectorEnv(LoopedTaskVectorEnv):
     """Begins as `SyncTaskVectorEnv`, and goes on as `AsyncTaskVectorEnv` where that pays.
 
-    Whether it does is seen from how long the family's steps take: not one is spent to find out.
-    Environments move when new tasks are set or all are reset with a seed, so that the numbers
-    are the same as if they had stayed. A family that cannot be sent to other processes stays.
+    Whether it does is seen from how long steps take: not one is spent to find out. Environments
+    move once workers would have saved as much time as it takes to start them: those that are soon
+    closed never do. They move when new tasks are set or all are reset with a seed, so that the
+    numbers are the same as if they had stayed. A family that cannot be sent to other processes
+    stays.
 
     Args:
         family: Builds the environments.
@@ -80,9 +81,10 @@ class _MovingRows(EnvironmentRows):
         make_workers: Callable[[], EnvironmentRows],
     ) -> None:
         self._rows: EnvironmentRows = LocalRows(family)
-        self._n_rows, self._processes, self._make_workers = n_rows, processes, make_workers
-        self._clock = step_clock(family)
-        self._moves = True
+        self._n_rows, self._make_workers = n_rows, make_workers
+        self._n_workers = min(processes, n_rows)
+        self._could_have_saved_s = 0.0
+        self._moves = self._n_workers > 1
         self._tasks: dict[int, Task] = {}
 
     @property
@@ -105,31 +107,25 @@ class _MovingRows(EnvironmentRows):
     def advance(self, rows: np.ndarray, actions: np.ndarray) -> tuple[Outcome, Failures]:
         began = time.perf_counter()
         result = self._rows.advance(rows, actions)
-        if self._rows.backend == "sync":
-            self._clock.add((time.perf_counter() - began) / len(rows))
+        self._could_have_saved_s += saved_by(self._n_workers, time.perf_counter() - began)
         return result
 
     def close(self) -> None:
         self._rows.close()
 
     def _move_if_it_pays(self) -> bool:
-        seconds = self._clock.seconds
-        if not self._moves or seconds is None or self._rows.backend == "async":
+        if not self._moves or self._could_have_saved_s < START_S:
             return False
-        if not workers_pay(seconds, self._n_rows, self._processes):
-            return False
+        self._moves = False
         try:
             workers = self._make_workers()
         except FamilyError:
-            self._moves = False  # it cannot be sent to other processes
-            return False
+            return False  # it cannot be sent to other processes
         self._rows.close()
         self._rows = workers
         return True
 
 
-def workers_pay(step_s: float, n_rows: int, processes: int) -> bool:
-    """Whether workers step `n_rows` environments faster, if each takes `step_s` seconds."""
-    n_workers = min(processes, n_rows)
-    saved = n_rows * step_s * (1.0 - 1.0 / n_workers)
-    return saved > MARGIN * n_workers * WORKER_S
+def saved_by(n_workers: int, seconds: float) -> float:
+    """What workers save of a call that takes `seconds` in one process; below 0 if they cost."""
+    return seconds * (1.0 - 1.0 / n_workers) - n_workers * WORKER_S
