@@ -79,7 +79,7 @@ def unions(draw):
 
 
 numbers = st.lists(st.floats(-1e3, 1e3).map(lambda x: x + 0.0), min_size=1, max_size=6, unique=True)
-whole = st.lists(st.integers(-99, 99), min_size=1, max_size=6, unique=True)
+whole = st.lists(st.integers(-99999, 99999), min_size=1, max_size=6, unique=True)
 names = st.lists(texts | st.just("a=1,b='"), min_size=1, max_size=6, unique=True)
 choices = (numbers | whole | names).map(Choice)
 continuous = uniforms() | log_uniforms() | disk_radii() | unions()
