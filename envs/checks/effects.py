@@ -26,16 +26,19 @@ def check_tasks_differ(findings: Findings) -> None:
     family = findings.family
     tasks = findings.of_every_split(-(-_TASKS // len(family.splits)))
     pairs = list(itertools.combinations(dict.fromkeys(tasks), 2))
-    alike, paid = list(pairs), set()
+    alike, paid, last_told = list(pairs), set(), 0
     for way in range(_WAYS):
         steps = SHORT if way == 0 else family.horizon
         involved = dict.fromkeys(itertools.chain.from_iterable(alike))
         traces = {task: findings.play(task, steps=steps, way=way) for task in involved}
-        alike = [pair for pair in alike if not traces[pair[0]].difference(traces[pair[1]])]
+        left = [pair for pair in alike if not traces[pair[0]].difference(traces[pair[1]])]
+        last_told = way if len(left) < len(alike) else last_told
+        alike = left
         paid.update(pair for pair in alike if _pays(traces[pair[0]]))
-    _report_alike(findings, [pair for pair in alike if pair in paid], proven=True)
+    # Where others were told apart late, these may be told apart where no random action led.
+    if last_told < WAYS_OF_HOLDING:
+        _report_alike(findings, [pair for pair in alike if pair in paid], proven=True)
     if len(alike) == len(pairs):
-        # Where others differ, these are told apart where no random action led.
         _report_alike(findings, [pair for pair in alike if pair not in paid], proven=False)
 
 

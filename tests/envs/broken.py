@@ -161,6 +161,7 @@ class Needle(Walk):
     """Sound: pays only near `scale`, which for many tasks is farther than anyone walks."""
 
     place = 0.0
+    cost = 0.0
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -173,7 +174,14 @@ class Needle(Walk):
     def step(self, action):
         self.place += float(action[0])
         _, _, ended, late, info = super().step(action * 0)
-        return self.observation(), float(abs(self.place - self.scale) < 1), ended, late, info
+        reward = float(abs(self.place - self.scale) < 1) - self.cost * float(action[0]) ** 2
+        return self.observation(), reward, ended, late, info
+
+
+class DearNeedle(Needle):
+    """Sound: so does this one, and every action costs."""
+
+    cost = 0.1
 
 
 class Slow(Walk):
