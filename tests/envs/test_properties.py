@@ -228,6 +228,12 @@ def test_ids_are_equal_where_parameters_are_and_descriptors_are_scaled(space, se
             assert hash(one) == hash(other) or one != other
 
 
+@few
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53))
+def test_numbers_in_ids_are_exact(number):
+    assert float(parameter_text({"x": number}).removeprefix("x=")) == number
+
+
 FAMILIES = {
     "arrays": Batched,
     "loop": PlainFamily,
