@@ -22,7 +22,8 @@ environments, 1 to 8 workers: 100 to 140 µs per worker on two processors of a v
 that were busy with other work, too."""
 
 START_S = 3.0
-"""Seconds that it takes about until workers have begun and made their environments anew."""
+"""Seconds that workers must have been able to save before they are started. A bare one begins in a
+third of a second; making environments anew takes what it takes."""
 
 
 class AutoTaskVectorEnv(LoopedTaskVectorEnv):
