@@ -1,6 +1,5 @@
 """Steps per second of every way to step a family's environments, and of the physics alone."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from metarl_gan.bench_cases import Findings
 from metarl_gan.bench_timing import Alternative, Ratio, Timing, time_in_turns
 from metarl_gan.envs.family import TaskFamily
 from metarl_gan.envs.mujoco.api import MjData, mj_step
+from metarl_gan.envs.stepping.async_vector import available_processors
 
 N_ENVS = 64
 N_STEPS = 100
@@ -48,7 +48,7 @@ def measure_environments(
     What each of the others steps is the environment that the family is built on, without our
     reward, where there is one. Environments that end are reset within the step.
     """
-    few = min(n_envs, PER_PROCESSOR * (os.cpu_count() or 1))
+    few = min(n_envs, PER_PROCESSOR * available_processors())
     entrants = [_ours(family, backend, n_envs) for backend in family.backends]
     make = _builder(family)
     entrants += [_gymnasium_sync(make, n_envs), _gymnasium_async(make, few)]
@@ -181,7 +181,7 @@ def _physics(family: TaskFamily, n_envs: int, n_steps: int) -> list[Alternative]
                 slot.ctrl[:] = action
             deque(map(mj_step, repeat(env.model), slots[share], repeat(env.frame_skip)), maxlen=0)
 
-    n_threads = os.cpu_count() or 1
+    n_threads = available_processors()
     shares = [slice(first, None, n_threads) for first in range(n_threads)]
 
     def play_on_all() -> None:
@@ -196,7 +196,7 @@ def _physics(family: TaskFamily, n_envs: int, n_steps: int) -> list[Alternative]
         Alternative(
             name=f"mj_step alone, {n_threads} threads", transitions=steps, work=play_on_all
         ),
-    ]
+    ][: min(n_threads, 2)]
 
 
 def _actions(space: gymnasium.Space, n_steps: int, n_envs: int) -> np.ndarray:
