@@ -17,7 +17,7 @@ from metarl_gan.bench_cases import Findings
 from metarl_gan.bench_timing import Alternative, Ratio, Timing, time_in_turns
 from metarl_gan.envs.family import TaskFamily
 from metarl_gan.envs.mujoco.api import MjData, mj_step
-from metarl_gan.envs.stepping.async_vector import available_processors
+from metarl_gan.envs.stepping.processors import available_processors
 
 N_ENVS = 64
 N_STEPS = 100
@@ -51,7 +51,7 @@ def measure_environments(
     few = min(n_envs, PER_PROCESSOR * available_processors())
     entrants = [_ours(family, backend, n_envs) for backend in family.backends]
     make = _builder(family)
-    entrants += [_gymnasium_sync(make, n_envs), _gymnasium_async(make, few)]
+    entrants += [_gymnasium(make, n_envs, SyncVectorEnv), _gymnasium(make, few, AsyncVectorEnv)]
     entrants += [_sb3(make, n_envs, DummyVecEnv), _sb3(make, few, SubprocVecEnv)]
     alternatives = [_alternative(entrant, family.action_space, n_steps) for entrant in entrants]
     physics = _physics(family, n_envs, n_steps)
@@ -115,21 +115,14 @@ def _builder(family: TaskFamily) -> Callable[[], gymnasium.Env]:
     )
 
 
-def _gymnasium_sync(make: Callable[[], gymnasium.Env], n_envs: int) -> _Entrant:
-    venv = SyncVectorEnv([make] * n_envs, autoreset_mode=AutoresetMode.SAME_STEP)
+def _gymnasium(
+    make: Callable[[], gymnasium.Env],
+    n_envs: int,
+    kind: type[SyncVectorEnv] | type[AsyncVectorEnv],
+) -> _Entrant:
+    venv = kind([make] * n_envs, autoreset_mode=AutoresetMode.SAME_STEP)
     return _Entrant(
-        name=f"Gymnasium Sync × {n_envs}",
-        n_envs=n_envs,
-        reset=lambda: venv.reset(seed=0),
-        step_all=venv.step,
-        close=venv.close,
-    )
-
-
-def _gymnasium_async(make: Callable[[], gymnasium.Env], n_envs: int) -> _Entrant:
-    venv = AsyncVectorEnv([make] * n_envs, autoreset_mode=AutoresetMode.SAME_STEP)
-    return _Entrant(
-        name=f"Gymnasium Async × {n_envs}",
+        name=f"Gymnasium {kind.__name__.removesuffix('VectorEnv')} × {n_envs}",
         n_envs=n_envs,
         reset=lambda: venv.reset(seed=0),
         step_all=venv.step,

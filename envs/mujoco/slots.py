@@ -1,7 +1,6 @@
 """MuJoCo's own step on many states at once."""
 
 import ctypes
-import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from itertools import repeat
 import numpy as np
 
 from metarl_gan.envs.mujoco.api import MjData, MjModel, mj_forward, mj_rnePostConstraint, mj_step
+from metarl_gan.envs.stepping.processors import available_processors
 
 STATE = ("qpos", "qvel", "act", "qacc_warmstart")
 """What MuJoCo steps from. The solver starts from the last acceleration: without the very same
@@ -47,7 +47,7 @@ class MujocoStepper:
         threads: int | None,
     ) -> None:
         n_slots = min(n_rows, MAX_SLOTS)
-        n_threads = min(threads or min(len(os.sched_getaffinity(0)), _MAX_THREADS), n_slots)
+        n_threads = min(threads or min(available_processors(), _MAX_THREADS), n_slots)
         self._slots = [MjData(model) for _ in range(n_slots)]
         self._memory = SlotMemory(self._slots, {*STATE, "ctrl", *fields})
         self._fields = (*STATE, *fields)

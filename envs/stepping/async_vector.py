@@ -1,10 +1,10 @@
 """Any Gymnasium environments, stepped together in worker processes."""
 
-import os
 from collections.abc import Sequence
 
 from metarl_gan.envs.stepping.environment_source import EnvironmentSource
 from metarl_gan.envs.stepping.looped_vector import LoopedTaskVectorEnv
+from metarl_gan.envs.stepping.processors import available_processors
 from metarl_gan.envs.stepping.rows import EnvironmentRows
 from metarl_gan.envs.stepping.worker_rows import WorkerRows
 from metarl_gan.envs.task import Task
@@ -51,10 +51,3 @@ class AsyncTaskVectorEnv(LoopedTaskVectorEnv):
             processes=self._processes,
             step_timeout_s=self._step_timeout_s,
         )
-
-
-def available_processors() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -7,10 +7,10 @@ from functools import partial
 import numpy as np
 
 from metarl_gan.envs.errors import FamilyError
-from metarl_gan.envs.stepping.async_vector import available_processors
 from metarl_gan.envs.stepping.environment_source import EnvironmentSource
 from metarl_gan.envs.stepping.local_rows import LocalRows
 from metarl_gan.envs.stepping.looped_vector import LoopedTaskVectorEnv
+from metarl_gan.envs.stepping.processors import available_processors
 from metarl_gan.envs.stepping.rows import EnvironmentRows, Failures, Outcome
 from metarl_gan.envs.stepping.worker_rows import WorkerRows
 from metarl_gan.envs.task import Task
