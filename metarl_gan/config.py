@@ -7,14 +7,14 @@ command line, in `train(config={...})` and in a run's `config.json`.
 from dataclasses import dataclass, field
 from typing import Literal
 
-
-class ConfigError(ValueError):
-    """A setting that is unknown, of the wrong type, out of range, or contradicts another."""
-
-
-def _require(condition: bool, name: str, value: object, allowed: str) -> None:
-    if not condition:
-        raise ConfigError(f"{name} is {value!r}; it must be {allowed}")
+from metarl_gan.config_error import ConfigError, require
+from metarl_gan.generator_config import (
+    AdversarialConfig,
+    AugmentationConfig,
+    DiscriminatorConfig,
+    EncoderConfig,
+    GeneratorConfig,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,8 @@ class SamplerConfig:
     def __post_init__(self) -> None:
         for name in ("tasks_per_batch", "support_episodes", "query_episodes", "validation_tasks"):
             value = getattr(self, name)
-            _require(value >= 1, f"sampler.{name}", value, "at least 1")
-        _require(self.train_tasks >= 0, "sampler.train_tasks", self.train_tasks, "0 or more")
+            require(value >= 1, f"sampler.{name}", value, "at least 1")
+        require(self.train_tasks >= 0, "sampler.train_tasks", self.train_tasks, "0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +51,8 @@ class PolicyConfig:
 
     def __post_init__(self) -> None:
         sizes = self.hidden_sizes
-        _require(all(size >= 1 for size in sizes), "policy.hidden_sizes", sizes, "widths >= 1")
-        _require(self.initial_std > 0, "policy.initial_std", self.initial_std, "positive")
+        require(all(size >= 1 for size in sizes), "policy.hidden_sizes", sizes, "widths >= 1")
+        require(self.initial_std > 0, "policy.initial_std", self.initial_std, "positive")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,134 +82,13 @@ class LearnerConfig:
     def __post_init__(self) -> None:
         for name in ("inner_steps", "outer_epochs"):
             value = getattr(self, name)
-            _require(value >= 1, f"learner.{name}", value, "at least 1")
+            require(value >= 1, f"learner.{name}", value, "at least 1")
         for name in ("inner_lr", "outer_lr", "inner_clip", "outer_clip", "max_grad_norm"):
             value = getattr(self, name)
-            _require(value > 0, f"learner.{name}", value, "positive")
+            require(value > 0, f"learner.{name}", value, "positive")
         for name in ("discount", "gae_lambda", "reptile_step"):
             value = getattr(self, name)
-            _require(0 < value <= 1, f"learner.{name}", value, "above 0 and at most 1")
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncoderConfig:
-    """The context encoder: from real transitions of a task to its encoding."""
-
-    encoding_size: int = 8
-    hidden_sizes: tuple[int, ...] = (128, 128)
-    min_context: int = 5
-    """Fewest transitions that a context is trained with and accepted with."""
-
-    def __post_init__(self) -> None:
-        for name in ("encoding_size", "min_context"):
-            value = getattr(self, name)
-            _require(value >= 1, f"encoder.{name}", value, "at least 1")
-
-
-@dataclass(frozen=True, kw_only=True)
-class GeneratorConfig:
-    """The generator G(s, a, encoding, z) of next state, reward and termination."""
-
-    hidden_sizes: tuple[int, ...] = (128, 128)
-    noise_size: int = 2
-    """Size of z; 0 makes the generator deterministic."""
-    residual: bool = True
-    """Predict the change of state rather than the next state."""
-    adaptation: Literal["none", "inversion"] = "inversion"
-    """Refine a task's encoding by gradient through the frozen generator, or not."""
-    inversion_steps: int = 20
-    inversion_lr: float = 0.05
-
-    def __post_init__(self) -> None:
-        _require(self.noise_size >= 0, "generator.noise_size", self.noise_size, "0 or more")
-        steps = self.inversion_steps
-        _require(steps >= 1, "generator.inversion_steps", steps, "at least 1")
-        _require(self.inversion_lr > 0, "generator.inversion_lr", self.inversion_lr, "positive")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DiscriminatorConfig:
-    """The discriminator D(s, a, s', r, terminated | encoding)."""
-
-    hidden_sizes: tuple[int, ...] = (128, 128)
-    spectral_norm: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class AdversarialConfig:
-    """How generator, discriminator and context encoder are trained."""
-
-    updates_per_iteration: int = 80
-    initial_updates: int = 400
-    """Updates in the first iteration, so that its successors can imagine."""
-    tasks_per_update: int = 32
-    targets_per_task: int = 16
-    max_context: int = 100
-    """Most transitions of one episode that a context is trained with."""
-    learning_rate: float = 2e-3
-    adversarial_weight: float = 0.02
-    """Weight of the adversarial term against the reconstruction anchor; 0 switches it off."""
-    state_weight: float = 1.0
-    reward_weight: float = 8.0
-    terminated_weight: float = 1.0
-    discriminator_every: int = 2
-    counterfactual_share: float = 0.0
-    """Share of updates with counterfactual contexts: other tasks' (s, a, s') under this task's
-    reward head, so that the encoder learns the task rather than to recognise episodes."""
-    ema_decay: float = 0.99
-    """Decay of the averaged generator that imagines."""
-    replay_tasks: int = 1000
-    replay_episodes: int = 8
-
-    def __post_init__(self) -> None:
-        names = ("updates_per_iteration", "initial_updates", "adversarial_weight")
-        for name in names:
-            value = getattr(self, name)
-            _require(value >= 0, f"adversarial.{name}", value, "0 or more")
-        tasks = self.tasks_per_update
-        # The encoder standardises over a batch of tasks.
-        _require(tasks >= 2, "adversarial.tasks_per_update", tasks, "at least 2")
-        for name in ("targets_per_task", "max_context", "discriminator_every"):
-            value = getattr(self, name)
-            _require(value >= 1, f"adversarial.{name}", value, "at least 1")
-        _require(self.learning_rate > 0, "adversarial.learning_rate", self.learning_rate, "> 0")
-        for name in ("counterfactual_share", "ema_decay"):
-            value = getattr(self, name)
-            _require(0 <= value <= 1, f"adversarial.{name}", value, "between 0 and 1")
-        episodes = self.replay_episodes
-        _require(episodes >= 2, "adversarial.replay_episodes", episodes, "at least 2")
-        _require(self.replay_tasks >= 2, "adversarial.replay_tasks", self.replay_tasks, ">= 2")
-
-
-@dataclass(frozen=True, kw_only=True)
-class AugmentationConfig:
-    """DataAugmentation: what share of an inner batch is generated, and how it is imagined."""
-
-    mode: Literal["gated", "fixed", "none"] = "gated"
-    """`gated` decides per task by held-out fidelity; `none` builds no generator at all."""
-    share: float = 0.9
-    """Share of generated data: as is when fixed, at most when gated."""
-    gate_full_error: float = 0.02
-    """Held-out error (share of variance left unexplained) up to which the full share is used."""
-    gate_zero_error: float = 0.2
-    """Held-out error from which nothing generated is used."""
-    rollouts_per_task: int = 8
-    """Imagined rollouts per task and inner step."""
-    rollout_steps: int = 50
-    """Length of an imagined rollout; 0 is the family's horizon."""
-    start: Literal["initial", "own_states"] = "initial"
-    """Imagine from initial states, or branch from the real states of the task's own support."""
-
-    def __post_init__(self) -> None:
-        _require(0 <= self.share <= 1, "augmentation.share", self.share, "between 0 and 1")
-        rollouts = self.rollouts_per_task
-        _require(rollouts >= 1, "augmentation.rollouts_per_task", rollouts, "at least 1")
-        _require(self.rollout_steps >= 0, "augmentation.rollout_steps", self.rollout_steps, ">= 0")
-        if not 0 <= self.gate_full_error < self.gate_zero_error:
-            raise ConfigError(
-                f"augmentation.gate_full_error ({self.gate_full_error}) must be 0 or more and "
-                f"below augmentation.gate_zero_error ({self.gate_zero_error})"
-            )
+            require(0 < value <= 1, f"learner.{name}", value, "above 0 and at most 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,8 +107,8 @@ class EnvironmentsConfig:
 
     def __post_init__(self) -> None:
         timeout, processes = self.step_timeout_s, self.processes
-        _require(timeout > 0, "environments.step_timeout_s", timeout, "positive")
-        _require(
+        require(timeout > 0, "environments.step_timeout_s", timeout, "positive")
+        require(
             processes is None or processes >= 1,
             "environments.processes",
             processes,
@@ -251,7 +130,7 @@ class LoggingConfig:
     def __post_init__(self) -> None:
         for name in ("validate_every", "checkpoint_every"):
             value = getattr(self, name)
-            _require(value >= 1, f"logging.{name}", value, "at least 1")
+            require(value >= 1, f"logging.{name}", value, "at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,10 +161,10 @@ class Config:
     logging: LoggingConfig = field(default_factory=LoggingConfig)
 
     def __post_init__(self) -> None:
-        _require(self.iterations >= 0, "iterations", self.iterations, "0 or more")
-        _require(self.torch_threads >= 1, "torch_threads", self.torch_threads, "at least 1")
+        require(self.iterations >= 0, "iterations", self.iterations, "0 or more")
+        require(self.torch_threads >= 1, "torch_threads", self.torch_threads, "at least 1")
         limit = self.max_real_steps
-        _require(limit is None or limit >= 1, "max_real_steps", limit, "at least 1, or not given")
+        require(limit is None or limit >= 1, "max_real_steps", limit, "at least 1, or not given")
         if self.adversarial.max_context < self.encoder.min_context:
             raise ConfigError(
                 f"adversarial.max_context ({self.adversarial.max_context}) must be at least "
@@ -295,4 +174,4 @@ class Config:
     @property
     def uses_generator(self) -> bool:
         """Whether the run has a generator at all."""
-        return self.generated and self.augmentation.mode != "none"
+        return self.generated and self.augmentation.mode != "none" and self.generator.kind != "none"

@@ -1,13 +1,13 @@
 """The Generator: transitions of one task, synthesised from its encoding."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from metarl_gan.config import GeneratorConfig
-from metarl_gan.layers import perceptron
-from metarl_gan.transition_space import Rows, TransitionSpace
+from metarl_gan.agents.networks import Parameters
+from metarl_gan.transition_space import Rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,61 +23,95 @@ class Generated:
         return Generated(**{name: value.detach() for name, value in vars(self).items()})
 
 
-class Generator(nn.Module):
-    """G(s, a, encoding, z) -> next state, reward, terminated.
+@dataclass(frozen=True, kw_only=True)
+class RowLosses:
+    """How far the generator is from real transitions, by head: `[batch, rows]` each."""
 
-    The reward has a network of its own, on the generated change of state, because a shared
-    one under-learns it; the termination is a head of the dynamics network.
+    state: Tensor
+    reward: Tensor
+    terminated: Tensor
+
+
+class Generator(nn.Module, ABC):
+    """The role: G(s, a, encoding, z) -> next state, reward, terminated.
+
+    All members are evaluated in one call: every parameter has a leading axis of members, and so
+    do inputs, `[members, rows, size]`. Weights are passed in, so that those of generators that
+    adapted to a task each, `[members * tasks, ...]`, serve as well; that axis is named `batch`.
+
+    The reward is a network of its own, asked about the change of state that was generated: a
+    shared network under-learns it.
     """
 
-    def __init__(self, space: TransitionSpace, encoding_size: int, config: GeneratorConfig) -> None:
+    def __init__(self, *, state_size: int, action_size: int, encoding_size: int) -> None:
         super().__init__()
-        self.noise_size = config.noise_size
-        self.state_size = space.state_size
-        conditions = space.state_size + space.action_size + encoding_size
-        self.dynamics = perceptron(
-            conditions + config.noise_size, config.hidden_sizes, space.state_size + 1
-        )
-        self.reward = perceptron(conditions + space.state_size, config.hidden_sizes, 1)
+        self.state_size, self.action_size = state_size, action_size
+        self.encoding_size = encoding_size
 
-    def forward(
-        self, states: Tensor, actions: Tensor, encoding: Tensor, noise: Tensor
+    @property
+    @abstractmethod
+    def n_members(self) -> int:
+        """Networks side by side."""
+
+    @property
+    @abstractmethod
+    def noise_size(self) -> int:
+        """Size of z ~ N(0, 1) of a transition."""
+
+    @property
+    def reward_noise_size(self) -> int:
+        """Size of z ~ N(0, 1) of a reward, given the transition."""
+        return 0
+
+    @abstractmethod
+    def transition(self, weights: Parameters, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Changes `[batch, rows, state]` and logits of termination `[batch, rows, 1]`.
+
+        `inputs [batch, rows, state + action + encoding + noise]`, all normalised, lie side by side,
+        because a rollout has them so already.
+        """
+
+    @abstractmethod
+    def rewards(
+        self,
+        weights: Parameters,
+        states: Tensor,
+        actions: Tensor,
+        changes: Tensor,
+        encoding: Tensor,
+        noise: Tensor,
+    ) -> Tensor:
+        """Normalised rewards `[batch, rows, 1]` of given transitions: also relabels real ones.
+
+        `noise [batch, rows, reward_noise_size]`.
+        """
+
+    @abstractmethod
+    def losses(
+        self, weights: Parameters, rows: Rows, encoding: Tensor, stream: torch.Generator | None
+    ) -> RowLosses:
+        """What each real row `[batch, rows]` costs, with `encoding [batch, rows, size]`.
+
+        The reward is asked about the real change of state, so that its error is its own. Noise is
+        drawn from `stream`; without one it is 0, or whatever makes the losses a fixed function.
+        """
+
+    def weights(self) -> dict[str, Tensor]:
+        """Its own parameters by name, `[members, ...]` each."""
+        return dict(self.named_parameters())
+
+    def generate(
+        self, weights: Parameters, states: Tensor, actions: Tensor, encoding: Tensor, noise: Tensor
     ) -> Generated:
-        """Normalised inputs with equal leading axes; `noise [..., noise_size]` is z ~ N(0, 1)."""
-        changes, terminated_logits = self.step(
-            torch.cat([states, actions, encoding, noise], dim=-1)
-        )
-        return Generated(
-            changes=changes,
-            rewards=self.rewards(states, actions, changes, encoding),
-            terminated_logits=terminated_logits,
-        )
+        """One step from normalised states and actions, `[batch, rows, size]` each.
 
-    def step(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Changes and logits of termination from rows of states, actions, encoding and noise.
-
-        For rollouts, which have these rows side by side already and need no reward to go on.
+        `noise [batch, rows, noise_size + reward_noise_size]`.
         """
-        outputs = self.dynamics(inputs)
-        return outputs[..., : self.state_size], outputs[..., self.state_size :]
-
-    def rewards(self, states: Tensor, actions: Tensor, changes: Tensor, encoding: Tensor) -> Tensor:
-        """Normalised rewards of given transitions under an encoding: also relabels real ones."""
-        return self.reward(torch.cat([states, actions, changes, encoding], dim=-1))
-
-    def on_rows(self, rows: Rows, encoding: Tensor, noise: Tensor) -> Generated:
-        """What is generated at the states and actions of `rows`, rewards at their true changes.
-
-        The reward is asked about the real change of state, so that its error is its own and
-        not the dynamics network's.
-        """
-        generated = self(rows.states, rows.actions, encoding, noise)
-        rewards = self.rewards(rows.states, rows.actions, rows.changes, encoding)
-        return Generated(
-            changes=generated.changes,
-            rewards=rewards,
-            terminated_logits=generated.terminated_logits,
-        )
+        of_step, of_reward = noise.split([self.noise_size, self.reward_noise_size], dim=-1)
+        inputs = torch.cat([states, actions, encoding, of_step], dim=-1)
+        changes, terminated_logits = self.transition(weights, inputs)
+        rewards = self.rewards(weights, states, actions, changes, encoding, of_reward)
+        return Generated(changes=changes, rewards=rewards, terminated_logits=terminated_logits)
 
 
 def over_rows(encoding: Tensor, n_rows: int) -> Tensor:

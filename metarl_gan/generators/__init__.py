@@ -1,0 +1,1 @@
+"""The networks behind the Generator role: one file per kind."""
