@@ -191,6 +191,8 @@ class AugmentationConfig:
     """Length of an imagined rollout; 0 is the family's horizon."""
     start: Literal["initial", "own_states"] = "initial"
     """Imagine from initial states, or branch from the real states of the task's own support."""
+    shuffled_context: bool = False
+    """A control: imagine every task under the encoding of another one of its batch."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Numbers that the generator's networks imagine in."""
 
