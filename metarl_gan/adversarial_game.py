@@ -1,0 +1,187 @@
+"""What generator and discriminator play for: their losses, and what a judgement is worth.
+
+Nothing here waits for the device.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from metarl_gan.discriminator import Discriminator
+from metarl_gan.generator_config import DiscriminatorConfig
+
+MAX_LOG_RATIO = 30.0
+"""Beyond this a log density ratio says nothing more, and its exponential would overflow."""
+UNBOUNDED = 1e30
+"""Stands for a judgement that is infinite."""
+BEST_REJECTED = 1e-6
+"""Probability of rejecting the best row: keeps its log odds finite (epsilon in Azadi et al.)."""
+
+
+@final
+class AdversarialGame:
+    """The two players' losses under one objective, and ratios of densities from judgements."""
+
+    def __init__(self, discriminator: Discriminator, config: DiscriminatorConfig) -> None:
+        self._discriminator = discriminator
+        self._config = config
+
+    def discriminator_loss(
+        self, real: Tensor, generated: Tensor, encoding: Tensor, stream: torch.Generator
+    ) -> dict[str, Tensor]:
+        """The discriminator's loss and its parts, scalars; no gradient flows to the inputs.
+
+        `real` and `generated [tasks, rows, row]`, `encoding [tasks, size]`. Minimise
+        `discriminator_loss`:
+
+        - non_saturating: binary cross-entropy (Goodfellow et al. 2014, eq. 1);
+        - hinge: Lim & Ye 2017; Miyato et al. 2018, eq. 16;
+        - wgan_gp: Gulrajani et al. 2017, eq. 3, with `gradient_penalty` for lambda; points between
+          real and generated are drawn from `stream`, which the other objectives leave alone;
+        - any, with `r1_weight` for gamma: + gamma / 2 `r1` (Mescheder et al. 2018, eq. 9).
+
+        Slopes are with respect to what is judged, a pack of rows, under a fixed encoding.
+        `real_accuracy` and `generated_accuracy` are the shares judged rightly: 1 and 0, or 0 and 1,
+        is a discriminator that says the same of everything. A critic of wgan_gp has no zero: its
+        threshold is halfway between its mean judgements. Raises `ValueError` as `packs` does.
+        """
+        config, encoding = self._config, encoding.detach()
+        real = self._discriminator.packs(real.detach()).requires_grad_(config.r1_weight > 0)
+        generated = self._discriminator.packs(generated.detach())
+        # In one call, because spectral norms move a little with each.
+        both = self._discriminator.judge(torch.cat([real, generated], dim=1), encoding).logits
+        real_logits, generated_logits = both.split([real.shape[1], generated.shape[1]], dim=1)
+        loss = self._against(real_logits, generated_logits)
+        parts = self._accuracies(real_logits.detach(), generated_logits.detach())
+        if config.objective == "wgan_gp":
+            parts["gradient_penalty"] = self._penalty(real, generated, encoding, stream)
+            loss = loss + config.gradient_penalty * parts["gradient_penalty"]
+        if config.r1_weight > 0:
+            parts["r1"] = _slopes(real_logits, real).square().sum(-1).mean()
+            loss = loss + 0.5 * config.r1_weight * parts["r1"]
+        return {"discriminator_loss": loss, **parts}
+
+    def generator_loss(
+        self, real: Tensor, generated: Tensor, encoding: Tensor
+    ) -> dict[str, Tensor]:
+        """The generator's loss and its parts, scalars; the discriminator's weights get no gradient.
+
+        Minimise `generator_loss`: -log D(generated) for non_saturating (Goodfellow et al. 2014,
+        section 3), minus the mean judgement for hinge and wgan_gp; with a weight `feature_matching`,
+        + the squared distance between the mean features of a task's real and generated rows, mean
+        over tasks (Salimans et al. 2016, section 3.1). The gradient flows to `generated` and to
+        `encoding`; shapes and errors as in `discriminator_loss`.
+        """
+        weight = self._config.feature_matching
+        with _frozen(self._discriminator):
+            judgement = self._discriminator(generated, encoding)
+            if self._config.objective == "non_saturating":
+                adversarial = nn.functional.softplus(-judgement.logits).mean()
+            else:
+                adversarial = -judgement.logits.mean()
+            if weight == 0:
+                return {"generator_loss": adversarial}
+            with torch.no_grad():
+                target = self._discriminator(real, encoding).features.mean(1)
+        distance = (judgement.features.mean(1) - target).square().sum(-1).mean()
+        return {
+            "generator_loss": adversarial + weight * distance,
+            "adversarial_loss": adversarial,
+            "feature_distance": distance,
+        }
+
+    @torch.no_grad()
+    def density_ratio(self, transitions: Tensor, encoding: Tensor) -> Tensor:
+        """How much likelier each row is among real ones than among generated ones: `[tasks, rows]`.
+
+        non_saturating: D / (1 - D) = exp(logit), the ratio itself where D is optimal (Goodfellow et
+        al. 2014, proposition 1). hinge and wgan_gp estimate no ratio: the exponential of their
+        judgement tilts the generator towards the data (Che et al. 2020, "Your GAN is secretly an
+        energy-based model"), a monotone stand-in; as a critic of wgan_gp has no zero, the task's
+        median row gets 1 there. With packing the log ratio of a pack is shared by its rows.
+        """
+        log_ratio = self._log_ratio(transitions, encoding)
+        if self._config.objective == "wgan_gp":
+            log_ratio = log_ratio - log_ratio.median(-1, keepdim=True).values
+        return log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
+
+    @torch.no_grad()
+    def acceptance(self, transitions: Tensor, encoding: Tensor) -> Tensor:
+        """Probability of accepting each generated row: `[tasks, rows]`, 1 for a task's best row.
+
+        Discriminator rejection sampling (Azadi et al. 2019, section 3.2): the row's density ratio
+        over the largest of its task, its log odds shifted by gamma. Their gamma is a percentile of
+        the log odds; here it is the median, and 0 where the median would lower the probabilities.
+        So one outstanding row does not reject all others, and equal rows are all accepted. For the
+        ratio see `density_ratio`; a row whose judgement is no number is rejected.
+        """
+        log_ratio = self._log_ratio(transitions, encoding)
+        below_best = log_ratio - log_ratio.amax(-1, keepdim=True)
+        below_best = below_best.clamp(min=-MAX_LOG_RATIO)
+        log_odds = below_best - torch.log(-torch.expm1(below_best - BEST_REJECTED))
+        gamma = log_odds.median(-1, keepdim=True).values.clamp(max=0.0)
+        return torch.sigmoid(log_odds - gamma)
+
+    def _log_ratio(self, transitions: Tensor, encoding: Tensor) -> Tensor:
+        """Logarithms `[tasks, rows]`; a judgement that is no number is the worst there is."""
+        with _frozen(self._discriminator):
+            judged = self._discriminator.judge_rows(transitions, encoding)
+        return judged.nan_to_num(nan=-UNBOUNDED, posinf=UNBOUNDED, neginf=-UNBOUNDED)
+
+    def _against(self, real_logits: Tensor, generated_logits: Tensor) -> Tensor:
+        if self._config.objective == "non_saturating":
+            softplus = nn.functional.softplus
+            return softplus(-real_logits).mean() + softplus(generated_logits).mean()
+        if self._config.objective == "hinge":
+            return (1.0 - real_logits).relu().mean() + (1.0 + generated_logits).relu().mean()
+        return generated_logits.mean() - real_logits.mean()
+
+    def _accuracies(self, real_logits: Tensor, generated_logits: Tensor) -> dict[str, Tensor]:
+        threshold = torch.zeros_like(real_logits[0, 0])
+        if self._config.objective == "wgan_gp":
+            threshold = 0.5 * (real_logits.mean() + generated_logits.mean())
+        return {
+            "real_accuracy": (real_logits > threshold).to(real_logits.dtype).mean(),
+            "generated_accuracy": (generated_logits < threshold).to(real_logits.dtype).mean(),
+        }
+
+    def _penalty(
+        self, real: Tensor, generated: Tensor, encoding: Tensor, stream: torch.Generator
+    ) -> Tensor:
+        """(|slope| - 1)^2, mean over points drawn between each real pack and a generated one."""
+        if real.shape != generated.shape:
+            raise ValueError(
+                f"wgan_gp compares as many generated rows as real ones; got {generated.shape[1]} "
+                f"and {real.shape[1]} packs per task"
+            )
+        place = torch.rand(
+            (*real.shape[:-1], 1), generator=stream, device=real.device, dtype=real.dtype
+        )
+        between = torch.lerp(real.detach(), generated, place).requires_grad_()
+        slopes = _slopes(self._discriminator.judge(between, encoding).logits, between)
+        return (torch.linalg.vector_norm(slopes, dim=-1) - 1.0).square().mean()
+
+
+def _slopes(logits: Tensor, packs: Tensor) -> Tensor:
+    """Gradient of each logit by its own pack, itself differentiable."""
+    (slopes,) = torch.autograd.grad(logits.sum(), packs, create_graph=True)
+    return slopes
+
+
+@contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    """Neither weights nor spectral norms of `module` are touched by what is computed within."""
+    training = module.training
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    module.eval()
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        module.train(training)
+        for parameter in trained:
+            parameter.requires_grad_(True)
