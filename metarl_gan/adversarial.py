@@ -1,87 +1,154 @@
 """Adversarial training of generator, discriminator and context encoder on the replay."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from metarl_gan.config import AdversarialConfig
-from metarl_gan.discriminator import discriminator_loss, generator_loss
+from metarl_gan.adversarial_game import AdversarialGame
+from metarl_gan.agents.networks import Parameters
+from metarl_gan.config import Config
+from metarl_gan.discriminator import judged_inputs
 from metarl_gan.gan import ConditionalGAN
-from metarl_gan.generator import Generated, over_rows
-from metarl_gan.replay import ContextAndTargets, Replay
+from metarl_gan.generator import over_rows
+from metarl_gan.generator_adaptation import Layout, adapted_weights, anchor_losses, weighted
+from metarl_gan.replay import Replay
 from metarl_gan.streams import Streams
 from metarl_gan.transition_space import Rows
+
+Losses = dict[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What one update learns from: context rows, target windows, descriptors of the tasks."""
+
+    context: Rows
+    targets: Rows
+    descriptors: Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditioned:
+    """The generator under the encodings `[tasks, size]` of a batch.
+
+    `weights` are the members' own, or those that adapted to the context.
+    """
+
+    encoding: Tensor
+    weights: Parameters
+    layout: Layout
 
 
 class AdversarialTrainer:
     """The optimisers of a conditional GAN and one update of all of it."""
 
-    def __init__(self, gan: ConditionalGAN, config: AdversarialConfig, min_context: int) -> None:
+    def __init__(self, gan: ConditionalGAN, config: Config) -> None:
         self.gan = gan
         self.config = config
-        self.min_context = min_context
         self.gan_updates = 0
-        generating = [*gan.encoder.parameters(), *gan.generator.parameters()]
+        learning_rate = config.adversarial.learning_rate
+        self.generating = [*gan.encoder.parameters(), *gan.generator.parameters()]
         # The state head learns fast and then falls silent; a second moment with a long memory
         # would keep the encoder's steps small for the reward head, which learns from it later.
         self.generator_optimiser = torch.optim.Adam(
-            generating, lr=config.learning_rate, betas=(0.9, 0.99), fused=True
+            self.generating, lr=learning_rate, betas=(0.9, 0.99), fused=True
         )
-        self.discriminator_optimiser = torch.optim.Adam(
-            gan.discriminator.parameters(), lr=config.learning_rate, betas=(0.5, 0.9), fused=True
-        )
+        self.discriminator_optimiser: torch.optim.Adam | None = None
+        self._game: AdversarialGame | None = None
+        if gan.discriminator is not None:
+            self.discriminator_optimiser = torch.optim.Adam(
+                gan.discriminator.parameters(), lr=learning_rate, betas=(0.5, 0.9), fused=True
+            )
+            self._game = AdversarialGame(gan.discriminator, config.discriminator)
+
+    @property
+    def optimisers(self) -> dict[str, torch.optim.Adam]:
+        """By what they optimise."""
+        found = {"generator": self.generator_optimiser}
+        if self.discriminator_optimiser is not None:
+            found["discriminator"] = self.discriminator_optimiser
+        return found
 
     def train(self, replay: Replay, n_updates: int, streams: Streams) -> dict[str, float]:
-        """Run `n_updates` updates; mean losses of them, read from the device once."""
-        totals: dict[str, Tensor] = {}
-        for _ in range(n_updates):
-            for name, value in self._update(replay, streams).items():
-                totals[name] = totals.get(name, torch.zeros((), device=value.device)) + value
-            self.gan_updates += 1
-        return {name: float(total) / n_updates for name, total in totals.items()}
+        """Run `n_updates` updates; mean losses of them, read from the device once.
 
-    def _update(self, replay: Replay, streams: Streams) -> dict[str, Tensor]:
-        config = self.config
+        `gradient_norm` is the largest; not a number if it ever was none.
+        """
+        totals: Losses = {}
+        counts: dict[str, int] = {}
+        largest = torch.zeros((), device=streams.device)
+        for _ in range(n_updates):
+            losses, norm = self._update(replay, streams)
+            largest = torch.maximum(largest, norm)
+            for name, value in losses.items():
+                totals[name] = totals[name] + value if name in totals else value
+                counts[name] = counts.get(name, 0) + 1
+            self.gan_updates += 1
+        means = {name: total / counts[name] for name, total in totals.items()}
+        values = torch.stack([*means.values(), largest]).tolist()
+        return dict(zip([*means, "gradient_norm"], values, strict=True))
+
+    def _update(self, replay: Replay, streams: Streams) -> tuple[Losses, Tensor]:
         stream = streams.torch("adversarial", self.gan_updates)
         choices = np.random.default_rng(streams.integer("adversarial-choices", self.gan_updates))
-        largest = math.log(config.max_context / self.min_context)
-        n_context = round(self.min_context * math.exp(choices.uniform(0.0, largest)))
-        drawn = replay.sample(config.tasks_per_update, n_context, config.targets_per_task, stream)
-        counterfactual = choices.random() < config.counterfactual_share
-        context, targets = self._context_and_targets(drawn, counterfactual, stream)
-        encoding = over_rows(self.gan.encoder(context), targets.valid.shape[-1])
-        # The discriminator learns first, from the very rows that the generator then learns from.
-        generated = self.gan.generator(
-            targets.states, targets.actions, encoding, self._noise(targets, stream)
+        batch = self._draw(replay, choices, stream)
+        posterior = self.gan.encoder(batch.context, batch.descriptors)
+        conditioned = self._condition(posterior.sample(stream), batch.context)
+        losses = self._anchor(conditioned, batch.targets, stream)
+        total = losses["anchor_loss"]
+        if self.config.encoder.posterior:
+            losses["divergence"] = posterior.divergence().mean()
+            total = total + self.config.encoder.kl_weight * losses["divergence"]
+        every = self.config.adversarial.game_every
+        if self._game is not None and self.gan_updates % every == 0:
+            played = self._play(self._game, conditioned, batch.targets, stream)
+            total = total + self.config.adversarial.adversarial_weight * played["generator_loss"]
+            losses |= played
+        self.generator_optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        norm = torch.nn.utils.get_total_norm(
+            [value.grad for value in self.generating if value.grad is not None]
         )
-        losses = {}
-        if config.adversarial_weight > 0 and self.gan_updates % config.discriminator_every == 0:
-            losses |= self._update_discriminator(targets, generated.detach(), encoding.detach())
-        return losses | self._update_generator(targets, generated, encoding)
+        self.generator_optimiser.step()
+        self.gan.average()
+        return {name: value.detach() for name, value in losses.items()}, norm
 
-    def _context_and_targets(
-        self, drawn: ContextAndTargets, counterfactual: bool, stream: torch.Generator
-    ) -> tuple[Rows, Rows]:
+    def _draw(self, replay: Replay, choices: np.random.Generator, stream: torch.Generator) -> Batch:
+        config, min_context = self.config.adversarial, self.config.encoder.min_context
+        largest = math.log(config.max_context / min_context)
+        drawn = replay.sample(
+            config.tasks_per_update,
+            round(min_context * math.exp(choices.uniform(0.0, largest))),
+            config.targets_per_task,
+            stream,
+            window_steps=self.config.discriminator.window_steps,
+        )
         space = self.gan.space
         context = _one_episode(space.rows(drawn.context))
-        if counterfactual:
-            context = self._counterfactual(
-                context, _one_episode(space.rows(drawn.strangers)), stream
-            )
-        return context, _one_episode(space.rows(drawn.targets))
+        descriptors = drawn.descriptors if self.config.encoder.descriptor else None
+        if choices.random() < config.counterfactual_share:
+            strangers = _one_episode(space.rows(drawn.strangers))
+            context = self._counterfactual(context, strangers, descriptors, stream)
+        targets = _one_episode(space.rows(drawn.targets))
+        return Batch(context=context, targets=targets, descriptors=descriptors)
 
     @torch.no_grad()
-    def _counterfactual(self, context: Rows, strangers: Rows, stream: torch.Generator) -> Rows:
+    def _counterfactual(
+        self,
+        context: Rows,
+        strangers: Rows,
+        descriptors: Tensor | None,
+        stream: torch.Generator,
+    ) -> Rows:
         """What this task's context might have been in other places: relabelled strangers.
 
         Without these the encoder recognises episodes by where they went instead of tasks.
         """
-        encoding = over_rows(self.gan.averaged_encoder(context), strangers.valid.shape[-1])
-        generated = self.gan.averaged_generator(
-            strangers.states, strangers.actions, encoding, self._noise(strangers, stream)
-        )
+        known = self.gan.encoded(context, descriptors)
+        generated = self.gan.generate(known, strangers.states, strangers.actions, stream)
         return Rows(
             states=strangers.states,
             actions=strangers.actions,
@@ -91,67 +158,122 @@ class AdversarialTrainer:
             valid=strangers.valid,
         )
 
-    def _update_discriminator(
-        self, targets: Rows, generated: Generated, encoding: Tensor
-    ) -> dict[str, Tensor]:
-        real_logits = self.gan.discriminator(
-            targets.states,
-            targets.actions,
-            targets.changes,
-            targets.rewards,
-            targets.terminated,
-            encoding,
-        )
-        loss = discriminator_loss(real_logits, self._judge(targets, generated, encoding))
-        self.discriminator_optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self.discriminator_optimiser.step()
-        # A loss is logged as a mean over all updates, of which only every n-th has this one.
-        return {"discriminator_loss": loss.detach() * self.config.discriminator_every}
+    def _condition(self, encoding: Tensor, context: Rows) -> Conditioned:
+        """The generator for these tasks; by MAML, adapted to their contexts."""
+        generator, settings = self.gan.generator, self.config.generator
+        weights: Parameters = generator.weights()
+        maml = settings.adaptation == "maml"
+        if maml:
+            weights = adapted_weights(
+                generator,
+                weights,
+                encoding,
+                context,
+                settings,
+                self.gan.anchor,
+                differentiable=True,
+            )
+        layout = Layout(n_members=settings.members, n_tasks=len(encoding), adapted=maml)
+        return Conditioned(encoding=encoding, weights=weights, layout=layout)
 
-    def _update_generator(
-        self, targets: Rows, generated: Generated, encoding: Tensor
-    ) -> dict[str, Tensor]:
-        config = self.config
-        rewards = self.gan.generator.rewards(
-            targets.states, targets.actions, targets.changes, encoding
+    def _anchor(self, conditioned: Conditioned, targets: Rows, stream: torch.Generator) -> Losses:
+        """Reconstruction of the real targets, summed over members: each learns as if alone."""
+        reptile = self.config.generator.adaptation == "reptile"
+        weights = conditioned.weights
+        if reptile:
+            weights = {name: value.detach() for name, value in weights.items()}
+        by_head = anchor_losses(
+            self.gan.generator, weights, conditioned.encoding, targets, conditioned.layout, stream
         )
-        smooth_l1 = nn.functional.smooth_l1_loss
-        state_loss = smooth_l1(generated.changes, targets.changes, beta=0.5)
-        reward_loss = smooth_l1(rewards, targets.rewards, beta=0.1)
-        terminated_loss = nn.functional.binary_cross_entropy_with_logits(
-            generated.terminated_logits, targets.terminated
-        )
-        loss = (
-            config.state_weight * state_loss
-            + config.reward_weight * reward_loss
-            + config.terminated_weight * terminated_loss
-        )
-        losses = {"state_loss": state_loss, "reward_loss": reward_loss}
-        losses["terminated_loss"] = terminated_loss
-        if config.adversarial_weight > 0:
-            adversarial = generator_loss(self._judge(targets, generated, encoding))
-            loss = loss + config.adversarial_weight * adversarial
-            losses["generator_loss"] = adversarial
-        self.generator_optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self.generator_optimiser.step()
-        self.gan.average()
-        return {name: value.detach() for name, value in losses.items()}
+        loss = weighted(by_head, self.gan.anchor).mean(1).sum()
+        if reptile:
+            loss = loss + self._displacement(conditioned, targets)
+        losses = {f"{name}_loss": value.mean() for name, value in by_head.items()}
+        return {**losses, "anchor_loss": loss}
 
-    def _judge(self, targets: Rows, generated: Generated, encoding: Tensor) -> Tensor:
-        return self.gan.discriminator(
-            targets.states,
-            targets.actions,
-            generated.changes,
-            generated.rewards,
-            torch.sigmoid(generated.terminated_logits),
-            encoding,
-        )
+    def _displacement(self, conditioned: Conditioned, targets: Rows) -> Tensor:
+        """What has as its gradient the way that the tasks' generators go (Nichol et al. 2018).
 
-    def _noise(self, rows: Rows, stream: torch.Generator) -> Tensor:
-        shape = (*rows.valid.shape, self.gan.settings.noise_size)
-        return torch.randn(shape, generator=stream, device=rows.states.device)
+        That way is a sum of gradients; divided by the step size it takes their place.
+        """
+        generator, settings = self.gan.generator, self.config.generator
+        encoding = conditioned.encoding.detach()
+        ends = adapted_weights(
+            generator, conditioned.weights, encoding, targets, settings, self.gan.anchor
+        )
+        scale = settings.adaptation_lr * settings.adaptation_steps
+        parts = []
+        for name, value in conditioned.weights.items():
+            end = ends[name].unflatten(0, (settings.members, -1)).mean(1)
+            parts.append((value * ((value - end) / scale).detach()).sum())
+        return torch.stack(parts).sum()
+
+    def _play(
+        self, game: AdversarialGame, conditioned: Conditioned, targets: Rows, stream: torch.Generator
+    ) -> Losses:
+        """The discriminator's steps, then the generator's loss against it."""
+        optimiser = self.discriminator_optimiser
+        assert optimiser is not None  # there is a game
+        losses: Losses = {}
+        real, steps = self._real(targets), self.config.discriminator.steps
+        generated = self._rolled_out(conditioned, targets, stream)
+        encoding = conditioned.encoding.repeat(self.config.generator.members, 1)
+        for step in range(steps):
+            if step:
+                with torch.no_grad():
+                    generated = self._rolled_out(conditioned, targets, stream)
+            losses = game.discriminator_loss(real, generated.detach(), encoding.detach(), stream)
+            optimiser.zero_grad(set_to_none=True)
+            losses["discriminator_loss"].backward()
+            optimiser.step()
+        if steps > 1:
+            generated = self._rolled_out(conditioned, targets, stream)
+        return losses | game.generator_loss(real, generated, encoding)
+
+    def _real(self, targets: Rows) -> Tensor:
+        """Real windows as the discriminator takes them, `[members * tasks, windows, size]`."""
+        rows = judged_inputs(
+            targets.states, targets.actions, targets.changes, targets.rewards, targets.terminated
+        )
+        windows = rows.unflatten(1, (-1, self._window)).flatten(2)
+        return windows.repeat(self.config.generator.members, 1, 1)
+
+    def _rolled_out(
+        self, conditioned: Conditioned, targets: Rows, stream: torch.Generator
+    ) -> Tensor:
+        """Windows generated from the real ones' first states, under their actions.
+
+        `[members * tasks, windows, size]`; where the real episode was over, the real rows.
+        """
+        generator, space, layout = self.gan.generator, self.gan.space, conditioned.layout
+        windows = [value.unflatten(1, (-1, self._window)) for value in vars(targets).values()]
+        by_name = dict(zip(vars(targets), windows, strict=True))
+        states = layout.spread(by_name["states"][:, :, 0])
+        encoding = layout.spread(over_rows(conditioned.encoding, by_name["states"].shape[1]))
+        noise_size = generator.noise_size + generator.reward_noise_size
+        steps = []
+        for time in range(self._window):
+            actions = layout.spread(by_name["actions"][:, :, time])
+            shape = (*states.shape[:2], noise_size)
+            noise = torch.randn(shape, generator=stream, device=states.device)
+            made = generator.generate(conditioned.weights, states, actions, encoding, noise)
+            ends = _drawn(torch.sigmoid(made.terminated_logits), stream)
+            steps.append(judged_inputs(states, actions, made.changes, made.rewards, ends))
+            reached = space.next_states(space.state.denormalise(states), made.changes)
+            states = space.state.normalise(reached)
+        generated = layout.gather(torch.cat(steps, dim=-1)).flatten(0, 1)
+        whole = by_name["valid"].all(-1).repeat(self.config.generator.members, 1)
+        return torch.where(whole.unsqueeze(-1), generated, self._real(targets))
+
+    @property
+    def _window(self) -> int:
+        return self.config.discriminator.window_steps
+
+
+def _drawn(probability: Tensor, stream: torch.Generator) -> Tensor:
+    """0 or 1 by chance, with the probability's gradient: real terminations are never between."""
+    chance = torch.rand(probability.shape, generator=stream, device=probability.device)
+    return (chance < probability).to(probability.dtype) + probability - probability.detach()
 
 
 def _one_episode(rows: Rows) -> Rows:

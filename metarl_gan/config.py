@@ -170,8 +170,24 @@ class Config:
                 f"adversarial.max_context ({self.adversarial.max_context}) must be at least "
                 f"encoder.min_context ({self.encoder.min_context})"
             )
+        if self.augmentation.rejection and not self.has_discriminator:
+            raise ConfigError(
+                "augmentation.rejection asks the discriminator, and this run has none: set "
+                "generator.kind to gan and adversarial.adversarial_weight above 0"
+            )
+        packing, targets = self.discriminator.packing, self.adversarial.targets_per_task
+        if packing > targets:
+            raise ConfigError(
+                f"discriminator.packing ({packing}) must be at most adversarial.targets_per_task "
+                f"({targets}): that many transitions of a task are judged in an update"
+            )
 
     @property
     def uses_generator(self) -> bool:
         """Whether the run has a generator at all."""
         return self.generated and self.augmentation.mode != "none" and self.generator.kind != "none"
+
+    @property
+    def has_discriminator(self) -> bool:
+        """Whether the generator is trained against a discriminator."""
+        return self.generator.kind == "gan" and self.adversarial.adversarial_weight > 0

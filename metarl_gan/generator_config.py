@@ -63,8 +63,6 @@ class GeneratorConfig:
     adaptation_steps: int = 3
     """Gradient steps of reptile and maml."""
     adaptation_lr: float = 0.01
-    reptile_step: float = 0.3
-    """Share of the way to the adapted generators that reptile goes per update."""
 
     def __post_init__(self) -> None:
         require(self.noise_size >= 0, "generator.noise_size", self.noise_size, "0 or more")
@@ -74,8 +72,7 @@ class GeneratorConfig:
         for name in ("inversion_lr", "adaptation_lr"):
             value = getattr(self, name)
             require(value > 0, f"generator.{name}", value, "positive")
-        step, members, elites = self.reptile_step, self.members, self.elites
-        require(0 < step <= 1, "generator.reptile_step", step, "above 0 and at most 1")
+        members, elites = self.members, self.elites
         allowed = f"between 1 and {MAX_MEMBERS}"
         require(1 <= members <= MAX_MEMBERS, "generator.members", members, allowed)
         fits = elites is None or 1 <= elites <= members
@@ -88,7 +85,9 @@ class DiscriminatorConfig:
 
     objective: Literal["non_saturating", "hinge", "wgan_gp"] = "non_saturating"
     hidden_sizes: tuple[int, ...] = (128, 128)
-    spectral_norm: bool = True
+    spectral_norm: bool | None = None
+    """Bound every layer's largest singular value by 1 (Miyato et al. 2018); if not given, all
+    objectives do but wgan_gp, whose penalty is its bound."""
     r1_weight: float = 0.0
     """Weight of the squared gradient on real transitions (Mescheder et al. 2018)."""
     gradient_penalty: float = 5.0
@@ -109,6 +108,16 @@ class DiscriminatorConfig:
         for name in ("r1_weight", "gradient_penalty", "feature_matching"):
             value = getattr(self, name)
             require(value >= 0, f"discriminator.{name}", value, "0 or more")
+        if self.objective == "wgan_gp" and self.spectral_norm:
+            raise ConfigError(
+                "discriminator.objective wgan_gp bounds the critic's slope by its penalty, which "
+                "contradicts discriminator.spectral_norm: leave it out, or take hinge"
+            )
+
+    @property
+    def spectral(self) -> bool:
+        """Whether layers are spectrally normalised."""
+        return self.objective != "wgan_gp" if self.spectral_norm is None else self.spectral_norm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +140,8 @@ class AdversarialConfig:
     anchor_samples: int = 1
     """Draws of z of which the nearest to the real transition is anchored: with several, the
     anchor does not pull outcomes that differ by chance to their mean (Li & Malik 2018)."""
-    discriminator_every: int = 2
+    game_every: int = 2
+    """Updates of the generator per turn of discriminator and generator against each other."""
     counterfactual_share: float = 0.0
     """Share of updates with counterfactual contexts: other tasks' (s, a, s') under this task's
     reward head, so that the encoder learns the task rather than to recognise episodes."""
@@ -151,7 +161,7 @@ class AdversarialConfig:
         tasks = self.tasks_per_update
         # The encoder standardises over a batch of tasks.
         require(tasks >= 2, "adversarial.tasks_per_update", tasks, "at least 2")
-        for name in ("targets_per_task", "max_context", "discriminator_every", "anchor_samples"):
+        for name in ("targets_per_task", "max_context", "game_every", "anchor_samples"):
             value = getattr(self, name)
             require(value >= 1, f"adversarial.{name}", value, "at least 1")
         for name in ("learning_rate", "max_gradient_norm"):

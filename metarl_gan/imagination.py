@@ -6,8 +6,7 @@ from torch import Tensor
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.agents.policies import Policy
 from metarl_gan.envs.transitions import Transitions
-from metarl_gan.gan import ConditionalGAN
-from metarl_gan.generator import over_rows
+from metarl_gan.gan import ConditionalGAN, TaskContext
 
 STATE_LIMIT_STDS = 8.0
 """How far from the mean of real states an imagined one may go; a runaway rollout stops there."""
@@ -19,73 +18,87 @@ ROWS_AT_ONCE = 8192
 @torch.no_grad()
 def imagine(
     gan: ConditionalGAN,
+    context: TaskContext,
     policy: Policy,
     parameters: Parameters,
-    encoding: Tensor,
     starts: Tensor,
     n_steps: int,
-    generator: torch.Generator,
+    stream: torch.Generator,
+    dtype: torch.dtype = torch.float32,
 ) -> Transitions:
     """Roll the policy of each task out in the generator, from `starts [tasks, rollouts, obs]`.
 
-    Returns generated transitions `[tasks, rollouts, n_steps]`; a rollout that the generator
-    terminates is invalid from then on, and one that reaches `n_steps` is truncated.
+    The elites share the rollouts of a task. Returns generated transitions `[tasks, rollouts,
+    n_steps]`; a rollout that the generator terminates is invalid from then on, and one that
+    reaches `n_steps` is truncated. The generator's networks compute in `dtype`.
     """
-    rollouts = _Rollouts(gan, encoding, starts, n_steps, generator)
-    rollouts.run(policy, parameters, generator)
+    rollouts = _Rollouts(gan, context, starts, n_steps, stream, dtype)
+    rollouts.run(policy, parameters, stream)
     return rollouts.transitions()
 
 
 class _Rollouts:
-    """Rollouts in the making; tensors `[time, tasks, rollouts, ...]`.
+    """Rollouts in the making; tensors `[time, batch, rows, ...]`, as the networks take them.
 
-    Step by step only that is computed which the next step needs. What the dynamics network
-    takes lies side by side in `inputs`: states, actions, encoding, noise.
+    Within a step, rows lie elite by elite, task by task: the same memory is `[elites, tasks *
+    rollouts, ...]` to networks that tasks share, and `[elites * tasks, rollouts, ...]` to policies
+    and to networks that adapted to tasks. Step by step only that is computed which the next step
+    needs. What the dynamics network takes lies side by side in `inputs`: states, actions,
+    encoding, noise.
     """
 
     def __init__(
         self,
         gan: ConditionalGAN,
-        encoding: Tensor,
+        context: TaskContext,
         starts: Tensor,
         n_steps: int,
-        generator: torch.Generator,
+        stream: torch.Generator,
+        dtype: torch.dtype,
     ) -> None:
-        self._gan = gan
-        leading, states = (n_steps, *starts.shape[:2]), gan.space.state_size
-        like = {"device": starts.device, "generator": generator}
-        noise = torch.randn((*leading, gan.settings.noise_size), **like)
+        self._gan, self._generator, space = gan, gan.imagining, gan.space
+        self._n_rollouts, elites = starts.shape[1], gan.n_elites
+        weights = context.weights or gan.elite_weights()
+        self._weights = {name: value.to(dtype) for name, value in weights.items()}
+        starts = _by_elite(starts, elites)
+        n_batch = len(next(iter(weights.values())))
+        self._tasks_and_rollouts = starts.shape[:2]
+        leading = (n_steps, n_batch, starts.shape[0] * starts.shape[1] // n_batch)
+        like = {"device": starts.device, "generator": stream}
+        noise = torch.randn((*leading, self._generator.noise_size), **like)
+        self._reward_noise = torch.randn((*leading, self._generator.reward_noise_size), **like)
         self._chance = torch.rand(leading, **like)
-        self._encoding = over_rows(encoding, starts.shape[1]).expand(*leading, -1)
-        known_later = starts.new_empty((*leading, states + gan.space.action_size))
-        self._inputs = torch.cat([known_later, self._encoding, noise], dim=-1)
-        self._states, self._acts, _ = self._inputs.split(
-            [states, gan.space.action_size, self._inputs.shape[-1] - known_later.shape[-1]], dim=-1
-        )
-        self._observations = starts.new_empty((n_steps + 1, *starts.shape))
-        self._observations[0] = starts
-        self._changes = starts.new_empty((*leading, states))
+        encoding = context.encoding.repeat(elites, 1).unsqueeze(1).expand(-1, starts.shape[1], -1)
+        self._encoding = encoding.reshape(1, *leading[1:], -1).expand(n_steps, -1, -1, -1)
+        known_later = starts.new_empty((*leading, space.state_size + space.action_size))
+        self._inputs = torch.cat([known_later, self._encoding, noise], dim=-1).to(dtype)
+        self._observations = starts.new_empty((n_steps + 1, *leading[1:], space.state_size))
+        self._observations[0] = starts.view(self._observations.shape[1:])
+        self._changes = starts.new_empty((*leading, space.state_size))
         self._terminated_logits = starts.new_empty((*leading, 1))
         self._actions: list[Tensor] = []
         self._log_probs: list[Tensor] = []
 
-    def run(self, policy: Policy, parameters: Parameters, generator: torch.Generator) -> None:
+    def run(self, policy: Policy, parameters: Parameters, stream: torch.Generator) -> None:
         """Take all steps."""
-        space, step, act = self._gan.space, self._gan.imagining.step, policy.sampler(parameters)
+        space, elites = self._gan.space, self._gan.n_elites
+        act = policy.sampler({name: _repeated(v, elites) for name, v in parameters.items()})
         limit = STATE_LIMIT_STDS * space.state.std
         low, high = space.state.mean - limit, space.state.mean + limit
+        states, acts, _ = self._parts(self._inputs)
         # Unbound at once: to index all of these by time in the loop takes as long as a layer.
-        stored = (self._inputs, self._states, self._acts, self._changes, self._terminated_logits)
+        stored = (self._inputs, states, acts, self._changes, self._terminated_logits)
         by_time = zip(*(tensor.unbind() for tensor in stored), strict=True)
         reached = self._observations.unbind()
+        seen = self._by_task(self._observations).unbind()
         for time, (inputs, states, acts, changes, logits) in enumerate(by_time):
-            actions, log_probs = act(reached[time], generator)
+            actions, log_probs = act(seen[time], stream)
             states.copy_(space.state.normalise(reached[time]))
-            acts.copy_(space.encode_actions(actions))
-            change, logit = step(inputs)
+            acts.copy_(space.encode_actions(actions).view(acts.shape))
+            change, logit = self._generator.transition(self._weights, inputs)
             changes.copy_(change)
             logits.copy_(logit)
-            torch.clamp(space.next_states(reached[time], change), low, high, out=reached[time + 1])
+            torch.clamp(space.next_states(reached[time], changes), low, high, out=reached[time + 1])
             self._actions.append(actions)
             self._log_probs.append(log_probs)
 
@@ -97,21 +110,66 @@ class _Rollouts:
         truncated[-1] = valid[-1] & ~ends[-1]
         steps = {
             "observations": self._observations[:-1],
-            "actions": torch.stack(self._actions),
             "rewards": self._rewards(),
             "next_observations": self._observations[1:],
             "terminated": ends & valid,
             "truncated": truncated,
             "valid": valid,
-            "log_probs": torch.stack(self._log_probs),
             "generated": torch.ones_like(valid),
         }
-        return Transitions(**{name: v.movedim(0, 2).contiguous() for name, v in steps.items()})
+        fields = {name: self._by_task(value) for name, value in steps.items()}
+        fields |= {"actions": torch.stack(self._actions), "log_probs": torch.stack(self._log_probs)}
+        return Transitions(**{name: self._tasks_first(value) for name, value in fields.items()})
+
+    def _by_task(self, values: Tensor) -> Tensor:
+        """The same memory as `[time, elites * tasks, rollouts, ...]`."""
+        return values.view(values.shape[0], *self._tasks_and_rollouts, *values.shape[3:])
+
+    def _tasks_first(self, values: Tensor) -> Tensor:
+        """From `[time, elites * tasks, rollouts, ...]` to `[tasks, rollouts, time, ...]`."""
+        elites = self._gan.n_elites
+        apart = values.unflatten(1, (elites, values.shape[1] // elites))
+        rollouts = apart.movedim((2, 3, 1, 0), (0, 1, 2, 3)).flatten(1, 2)
+        return rollouts[:, : self._n_rollouts].contiguous()
+
+    def _parts(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """States, actions, and what is known from the beginning."""
+        states, actions = self._gan.space.state_size, self._gan.space.action_size
+        first, second, rest = inputs.split(
+            [states, actions, inputs.shape[-1] - states - actions], dim=-1
+        )
+        return first, second, rest
 
     def _rewards(self) -> Tensor:
-        """Rewards `[time, tasks, rollouts]` in the environment's units."""
+        """Rewards `[time, batch, rows]` in the environment's units."""
         steps_at_once = max(1, ROWS_AT_ONCE // self._chance[0].numel())
-        fields = (self._states, self._acts, self._changes, self._encoding)
+        dtype = self._inputs.dtype
+        states, actions, _ = self._parts(self._inputs)
+        fields = (states, actions, self._changes, self._encoding, self._reward_noise)
         parts = zip(*(field.split(steps_at_once) for field in fields), strict=True)
-        rewards = torch.cat([self._gan.imagining.rewards(*part) for part in parts])
-        return self._gan.space.reward.denormalise(rewards).squeeze(-1)
+        rewards = [
+            self._generator.rewards(self._weights, *(_rows(field).to(dtype) for field in part))
+            .unflatten(1, (len(part[0]), -1))
+            .movedim(1, 0)
+            for part in parts
+        ]
+        normalised = torch.cat(rewards).to(self._changes.dtype)
+        return self._gan.space.reward.denormalise(normalised).squeeze(-1)
+
+
+def _rows(field: Tensor) -> Tensor:
+    """From `[time, batch, rows, size]` to `[batch, time * rows, size]`."""
+    return field.movedim(0, 1).flatten(1, 2)
+
+
+def _by_elite(starts: Tensor, n_elites: int) -> Tensor:
+    """From `[tasks, rollouts, obs]` to `[elites * tasks, rollouts of each, obs]`, filled up."""
+    if n_elites == 1:
+        return starts.contiguous()
+    missing = -starts.shape[1] % n_elites
+    filled = torch.cat([starts, starts[:, :1].expand(-1, missing, -1)], dim=1)
+    return filled.unflatten(1, (-1, n_elites)).movedim(2, 0).flatten(0, 1)
+
+
+def _repeated(value: Tensor, times: int) -> Tensor:
+    return value if times == 1 else value.repeat(times, *([1] * (value.ndim - 1)))

@@ -15,12 +15,15 @@ FIELDS = ("observations", "actions", "rewards", "next_observations", "terminated
 class ContextAndTargets:
     """Context rows `[tasks, context]` and target rows `[tasks, targets]` of the same tasks.
 
-    `strangers` are rows of random tasks, as many as the context, for counterfactual contexts.
+    Targets are windows of consecutive steps, laid end to end; what a short episode does not fill
+    is not valid. `strangers` are rows of random tasks, as many as the context, for counterfactual
+    contexts. `descriptors [tasks, size]` are the tasks'.
     """
 
     context: Transitions
     targets: Transitions
     strangers: Transitions
+    descriptors: Tensor
 
 
 class Replay:
@@ -31,7 +34,13 @@ class Replay:
     rollouts ignore the task as soon as they leave it.
     """
 
-    def __init__(self, capacity_tasks: int, episodes_per_task: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        capacity_tasks: int,
+        episodes_per_task: int,
+        device: torch.device,
+        descriptor_size: int = 0,
+    ) -> None:
         self.capacity_tasks = capacity_tasks
         self.episodes_per_task = episodes_per_task
         self.device = device
@@ -44,6 +53,7 @@ class Replay:
         )
         """Valid steps of each stored episode; 0 where there is none."""
         self._written = [0] * capacity_tasks
+        self.descriptors = torch.zeros(capacity_tasks, descriptor_size, device=device)
 
     def __len__(self) -> int:
         """Number of tasks with at least one episode."""
@@ -54,8 +64,13 @@ class Replay:
         """Whether some task has the two episodes that context and targets need."""
         return any(written >= 2 for written in self._written)
 
-    def add(self, task_ids: Sequence[str], batch: Transitions) -> None:
-        """Store every episode of a batch `[tasks, envs, time]`; oldest tasks make room."""
+    def add(
+        self, task_ids: Sequence[str], batch: Transitions, descriptors: Tensor | None = None
+    ) -> None:
+        """Store every episode of a batch `[tasks, envs, time]`; oldest tasks make room.
+
+        `descriptors [tasks, size]` of the tasks, if they are kept at all.
+        """
         if bool(batch.generated.any()):
             raise ValueError("replay holds real transitions only; this batch has generated rows")
         self._allocate(batch)
@@ -65,11 +80,23 @@ class Replay:
             storage[slots, places] = episodes[sources]
         lengths = batch.valid.sum(-1).flatten().to(self.device)
         self.lengths[slots, places] = lengths[sources]
+        if descriptors is not None and self.descriptors.shape[1]:
+            of_tasks = torch.tensor([self._slot_of[name] for name in task_ids if name in self._slot_of])
+            self.descriptors[of_tasks.to(self.device)] = descriptors.to(self.device)
 
     def sample(
-        self, n_tasks: int, n_context: int, n_targets: int, generator: torch.Generator
+        self,
+        n_tasks: int,
+        n_context: int,
+        n_targets: int,
+        generator: torch.Generator,
+        *,
+        window_steps: int = 1,
     ) -> ContextAndTargets:
-        """Draw tasks uniformly, with replacement, among those with two episodes or more."""
+        """Draw tasks uniformly, with replacement, among those with two episodes or more.
+
+        `n_targets` windows of `window_steps` consecutive steps each.
+        """
         counts = (self.lengths > 0).sum(-1)
         eligible = torch.nonzero(counts >= 2).squeeze(-1)
         if len(eligible) == 0:
@@ -91,20 +118,28 @@ class Replay:
         stranger_slots = eligible[below(torch.tensor(float(len(eligible))), (n_tasks, n_context))]
         stranger_episodes = below(counts[stranger_slots], (n_tasks, n_context))
         rows = []
-        for slot, episodes in (
-            (slots.unsqueeze(-1), context_episodes),
-            (slots.unsqueeze(-1), target_episodes),
-            (stranger_slots, stranger_episodes),
+        for slot, episodes, steps in (
+            (slots.unsqueeze(-1), context_episodes, 1),
+            (slots.unsqueeze(-1), target_episodes, window_steps),
+            (stranger_slots, stranger_episodes, 1),
         ):
-            times = below(self.lengths[slot, episodes], tuple(episodes.shape))
-            rows.append(self._gather(slot.expand_as(episodes), episodes, times))
+            slot, lengths = slot.expand_as(episodes), self.lengths[slot, episodes]
+            starts = below((lengths - steps + 1).clamp(min=1), tuple(episodes.shape))
+            rows.append(self._windows(slot, episodes, starts, lengths, steps))
         context, targets, strangers = rows
-        return ContextAndTargets(context=context, targets=targets, strangers=strangers)
+        return ContextAndTargets(
+            context=context,
+            targets=targets,
+            strangers=strangers,
+            descriptors=self.descriptors[slots],
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything stored, for a checkpoint: filled task slots only."""
         filled = len(self) if self._storage else 0
         tensors = {name: storage[:filled] for name, storage in self._storage.items()}
+        if self.descriptors.shape[1]:
+            tensors["descriptors"] = self.descriptors[:filled]
         return {**tensors, "lengths": self.lengths[:filled]}
 
     def counters(self) -> dict[str, object]:
@@ -120,7 +155,9 @@ class Replay:
         task_ids = counters["task_ids"]
         filled = len(task_ids)
         for name, value in tensors.items():
-            if tuple(value.shape[:2]) != (filled, self.episodes_per_task):
+            if name == "descriptors":
+                self.descriptors[:filled] = value.to(self.device)
+            elif tuple(value.shape[:2]) != (filled, self.episodes_per_task):
                 raise ValueError(
                     f"the replay's {name} has shape {tuple(value.shape)} for {filled} tasks of "
                     f"{self.episodes_per_task} episodes"
@@ -177,16 +214,28 @@ class Replay:
         self._slot_of[task_id] = slot
         return slot
 
-    def _gather(self, slots: Tensor, episodes: Tensor, times: Tensor) -> Transitions:
-        """Rows at the given indices `[tasks, rows]`, as `Transitions` with one env per task."""
+    def _windows(
+        self, slots: Tensor, episodes: Tensor, starts: Tensor, lengths: Tensor, steps: int
+    ) -> Transitions:
+        """Consecutive rows from the given ones `[tasks, windows]`: `[tasks, 1, windows * steps]`."""
+        times = starts.unsqueeze(-1) + torch.arange(steps, device=self.device)
+        valid = (times < lengths.unsqueeze(-1)).flatten(1).unsqueeze(1)
+        times = times.clamp(max=self._longest - 1).flatten(1)
+        slots, episodes = (
+            index.repeat_interleave(steps, dim=1) if steps > 1 else index
+            for index in (slots, episodes)
+        )
         rows = {
             name: storage[slots, episodes, times].unsqueeze(1)
             for name, storage in self._storage.items()
         }
-        valid = torch.ones_like(rows["terminated"])
         return Transitions(
             **rows,
             valid=valid,
             log_probs=torch.zeros_like(rows["rewards"]),
             generated=torch.zeros_like(valid),
         )
+
+    @property
+    def _longest(self) -> int:
+        return self._storage["rewards"].shape[2]

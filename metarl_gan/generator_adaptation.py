@@ -1,0 +1,172 @@
+"""How a trained generator takes in a task's real transitions, beyond encoding them.
+
+All functions take `rows [tasks, rows, size]` of the tasks, and weights of members.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from metarl_gan.agents.networks import Parameters
+from metarl_gan.generator import Generator, over_rows
+from metarl_gan.generator_config import GeneratorConfig
+from metarl_gan.transition_space import Rows
+
+INVERSION_STATE_WEIGHT = 0.5
+"""Of the state's loss beside the reward's, which is what the encoding is for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnchorWeights:
+    """What the heads count in a loss."""
+
+    state: float
+    reward: float
+    terminated: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Rows of tasks as the generator's networks take them.
+
+    Members share rows: with weights of their own, `[members, tasks * rows, size]`; with weights
+    that adapted to a task each, `[members * tasks, rows, size]`.
+    """
+
+    n_members: int
+    n_tasks: int
+    adapted: bool
+
+    def spread(self, values: Tensor) -> Tensor:
+        """From `[tasks, rows, size]`: every member gets them all."""
+        expanded = values.expand(self.n_members, *values.shape)
+        return expanded.flatten(0, 1) if self.adapted else expanded.flatten(1, 2)
+
+    def gather(self, values: Tensor) -> Tensor:
+        """From the networks' layout `[batch, rows]` or `[batch, rows, size]` to
+        `[members, tasks, rows, ...]`."""
+        if self.adapted:
+            return values.unflatten(0, (self.n_members, self.n_tasks))
+        return values.unflatten(1, (self.n_tasks, -1))
+
+    def rows(self, rows: Rows) -> Rows:
+        """`spread` of every field."""
+        return Rows(
+            **{
+                name: self.spread(value.unsqueeze(-1)).squeeze(-1)
+                if name == "valid"
+                else self.spread(value)
+                for name, value in vars(rows).items()
+            }
+        )
+
+
+def anchor_losses(
+    generator: Generator,
+    weights: Parameters,
+    encoding: Tensor,
+    rows: Rows,
+    layout: Layout,
+    stream: torch.Generator | None,
+) -> dict[str, Tensor]:
+    """Losses `[members, tasks]` by head, means over valid rows, under `encoding [tasks, size]`."""
+    spread = layout.spread(over_rows(encoding, rows.valid.shape[-1]))
+    losses = generator.losses(weights, layout.rows(rows), spread, stream)
+    weight = rows.valid.to(rows.rewards.dtype)
+    weight = weight / weight.sum(-1, keepdim=True).clamp(min=1.0)
+    return {
+        name: (layout.gather(value) * weight).sum(-1) for name, value in vars(losses).items()
+    }
+
+
+def weighted(losses: dict[str, Tensor], weights: AnchorWeights) -> Tensor:
+    """The heads' losses in one, `[members, tasks]`."""
+    return (
+        weights.state * losses["state"]
+        + weights.reward * losses["reward"]
+        + weights.terminated * losses["terminated"]
+    )
+
+
+def invert(
+    generator: Generator,
+    weights: Parameters,
+    encoding: Tensor,
+    rows: Rows,
+    config: GeneratorConfig,
+) -> Tensor:
+    """Refine encodings `[tasks, size]` by gradient through the frozen generator.
+
+    An amortised encoding that is a little off can turn the sign of the policy gradient.
+    """
+    wanted = AnchorWeights(state=INVERSION_STATE_WEIGHT, reward=1.0, terminated=0.0)
+    layout = Layout(n_members=_batch(weights), n_tasks=len(encoding), adapted=False)
+    refined = encoding.detach().clone().requires_grad_(True)
+    optimiser = torch.optim.Adam([refined], lr=config.inversion_lr)
+    for _ in range(config.inversion_steps):
+        losses = anchor_losses(generator, weights, refined, rows, layout, None)
+        loss = weighted(losses, wanted).mean(0).sum()
+        (refined.grad,) = torch.autograd.grad(loss, [refined])
+        optimiser.step()
+        with torch.no_grad():
+            refined.clamp_(-1.0, 1.0)
+    return refined.detach()
+
+
+def descend(
+    loss: Callable[[Parameters], Tensor],
+    weights: Parameters,
+    *,
+    n_steps: int,
+    lr: float,
+    differentiable: bool = False,
+) -> dict[str, Tensor]:
+    """Gradient descent of `loss`, a sum over what shares no weights, from `weights`.
+
+    With `differentiable`, the result is a function of `weights` for autograd (Finn et al. 2017).
+    """
+    current = dict(weights)
+    for _ in range(n_steps):
+        if not differentiable:
+            current = {name: v.detach().requires_grad_(True) for name, v in current.items()}
+        gradients = torch.autograd.grad(
+            loss(current), list(current.values()), create_graph=differentiable
+        )
+        current = {
+            name: value - lr * gradient
+            for (name, value), gradient in zip(current.items(), gradients, strict=True)
+        }
+    return current if differentiable else {name: v.detach() for name, v in current.items()}
+
+
+def adapted_weights(
+    generator: Generator,
+    weights: Parameters,
+    encoding: Tensor,
+    rows: Rows,
+    config: GeneratorConfig,
+    anchor: AnchorWeights,
+    *,
+    differentiable: bool = False,
+) -> dict[str, Tensor]:
+    """Weights `[members * tasks, ...]` after gradient steps on each task's real rows."""
+    n_tasks = len(encoding)
+    layout = Layout(n_members=_batch(weights), n_tasks=n_tasks, adapted=True)
+    everywhere = {
+        name: value.unsqueeze(1).expand(-1, n_tasks, *value.shape[1:]).flatten(0, 1)
+        for name, value in weights.items()
+    }
+
+    def loss(current: Parameters) -> Tensor:
+        losses = anchor_losses(generator, current, encoding, rows, layout, None)
+        return weighted(losses, anchor).sum()
+
+    steps, lr = config.adaptation_steps, config.adaptation_lr
+    with torch.enable_grad():
+        return descend(loss, everywhere, n_steps=steps, lr=lr, differentiable=differentiable)
+
+
+def _batch(weights: Parameters) -> int:
+    return len(next(iter(weights.values())))
