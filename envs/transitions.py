@@ -97,6 +97,13 @@ class Transitions:
         """Only these environments of every task."""
         return self._map(lambda tensor: tensor[:, envs])
 
+    def first_steps(self, n_steps: int) -> "Transitions":
+        """Episodes cut after `n_steps`, as by a time limit; shorter ones stay as they are."""
+        cut = self._map(lambda value: value[:, :, :n_steps])
+        truncated = cut.truncated.clone()
+        truncated[:, :, -1] |= cut.valid[:, :, -1] & ~cut.terminated[:, :, -1]
+        return replace(cut, truncated=truncated)
+
     def to(self, device: torch.device | str) -> "Transitions":
         """The same transitions on `device`."""
         return self._map(lambda tensor: tensor.to(device))

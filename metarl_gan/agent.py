@@ -11,6 +11,7 @@ from metarl_gan.components import Components
 from metarl_gan.config import Config
 from metarl_gan.envs.single_environment import SingleEnvironment
 from metarl_gan.envs.stepping.sync_vector import SyncTaskVectorEnv
+from metarl_gan.envs.task import Task
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.streams import Streams
 
@@ -48,15 +49,18 @@ class MetaAgent:
         *,
         generated: bool = True,
         seed: int = 0,
+        task: Task | None = None,
     ) -> AdaptedPolicy:
         """Play `episodes` real episodes in `env`, adapt on real and generated data.
 
         Works in any environment with the spaces of the agent's family; an episode is cut at
         the family's horizon at the latest. `episodes=0` gives the initial policy. With
-        `generated=False`, the same agent without its generator. The environment stays open.
+        `generated=False`, the same agent without its generator. Which `task` it is needs telling
+        only to an agent whose encoder takes descriptors. The environment stays open.
 
-        Raises `ValueError` for other spaces, a negative number of episodes, or an environment
-        that raises or returns numbers that are not finite.
+        Raises `ValueError` for other spaces, a negative number of episodes, an environment
+        that raises or returns numbers that are not finite, or a generator that needs to know more
+        of the task than there is.
         """
         parts = self.components
         parts.require_spaces_of(env, "the environment")
@@ -66,14 +70,22 @@ class MetaAgent:
         parameters = parts.meta_learner.initial_policy(1)
         if episodes:
             support = self._play(env, episodes, streams)
-            mixture = parts.augmentation(generated=generated).mix(
-                support, streams.torch("adapt-imagination")
-            )
-            parameters = parts.meta_learner.adapt(mixture.data, 1).parameters
+            parameters = self._adapted(support, streams, generated=generated, task=task)
         assert isinstance(parts.observation_space, spaces.Box)
         return AdaptedPolicy(
             parts.policy, parameters, parts.observation_space, env.action_space, seed=seed
         )
+
+    def _adapted(
+        self, support: Transitions, streams: Streams, *, generated: bool, task: Task | None
+    ) -> dict[str, Tensor]:
+        """Parameters `[1, ...]` after the inner loop on one task's support and what it tells."""
+        parts = self.components
+        known = None if task is None else [task]
+        mixture = parts.augmentation(generated=generated).mix(
+            support, streams.torch("adapt-imagination"), known
+        )
+        return parts.meta_learner.adapt(mixture.data, 1).parameters
 
     def _play(self, env: gymnasium.Env, episodes: int, streams: Streams) -> Transitions:
         parts = self.components

@@ -75,7 +75,13 @@ def train(  # noqa: PLR0913 - the names of the public interface; the settings ar
     own = _given(seed=seed, generated=generated) | budgets
     made, resolved = _resolve(family, config, preset, own)
     torch.set_num_threads(resolved.torch_threads)
-    components = Components.build(resolved, made.observation_space, made.action_space, made.horizon)
+    components = Components.build(
+        resolved,
+        made.observation_space,
+        made.action_space,
+        made.horizon,
+        descriptor_size=len(made.sample(1, split="train", seed=0)[0].descriptor),
+    )
     folder = RunFolder.create(out or _default_folder(resolved), overwrite=overwrite)
     folder.write_config(resolved)
     return _run(TrainingRun(components, made, folder, progress=progress))
@@ -186,12 +192,15 @@ def fidelity(
         reference_episodes=meter.reference_episodes,
         task_ids=tuple(task.id for task in measured.tasks),
         cosines=measured.cosines,
+        task_specific_cosines=measured.task_specific,
+        transitions=measured.transitions,
         held_out_errors={
             name: np.asarray(value.cpu()) for name, value in vars(measured.errors).items()
         },
         generated_share=measured.share.cpu().numpy(),
         evaluation_real_steps=measured.real_steps,
         training_real_steps=agent.real_steps,
+        meta_iterations=agent.meta_iterations,
         dropped_tasks=tuple(dropped.task_id for dropped in measured.dropped),
         drop_reasons=tuple(dropped.reason for dropped in measured.dropped),
         command=f"metarl-gan fidelity {agent.run_folder} --split {split} --tasks {tasks} "

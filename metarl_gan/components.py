@@ -11,7 +11,12 @@ from metarl_gan.agents.environment_pool import EnvironmentPool
 from metarl_gan.agents.policies import Policy, make_policy
 from metarl_gan.checkpoint import require_fit
 from metarl_gan.config import Config, ConfigError
-from metarl_gan.data_augmentation import DataAugmentation, GeneratedAugmentation, NoAugmentation
+from metarl_gan.data_augmentation import (
+    DataAugmentation,
+    GeneratedAugmentation,
+    NoAugmentation,
+    SimulatedAugmentation,
+)
 from metarl_gan.envs.family import TaskFamily
 from metarl_gan.envs.stepping.backends import Stepping
 from metarl_gan.envs.transitions import Transitions
@@ -36,6 +41,7 @@ class Components:
     meta_learner: MetaLearner
     observations: RunningNormaliser
     gan: ConditionalGAN | None
+    descriptor_size: int = 0
 
     @classmethod
     def build(
@@ -44,8 +50,11 @@ class Components:
         observation_space: gymnasium.Space,
         action_space: gymnasium.Space,
         horizon: int,
+        descriptor_size: int = 0,
     ) -> "Components":
         """Fresh parts; the same config gives the same weights.
+
+        `descriptor_size` of the family's tasks matters only to an encoder that takes descriptors.
 
         Raises `ValueError` for spaces that no policy serves, `ConfigError` for a device that
         is not there, or a budget of real steps that is too small for one meta-iteration.
@@ -62,11 +71,13 @@ class Components:
         )
         streams = Streams(config.seed, device)
         gan = None
-        if config.uses_generator:
+        if config.uses_generator and config.generator.kind != "simulator":
             # Modules initialise from the global generator: set apart, and put back after.
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(streams.integer("gan-weights"))
-                gan = ConditionalGAN(observation_space, action_space, config).to(device)
+                described = descriptor_size if config.encoder.descriptor else 0
+                gan = ConditionalGAN(observation_space, action_space, config, described)
+            gan = gan.to(device)
         return cls(
             config=config,
             observation_space=observation_space,
@@ -77,6 +88,7 @@ class Components:
             observations=RunningNormaliser(policy.n_inputs).to(device),
             meta_learner=MetaLearner(policy, config.learner, streams.torch("policy-weights")),
             gan=gan,
+            descriptor_size=descriptor_size,
         )
 
     def require_spaces_of(self, other: gymnasium.Env | TaskFamily, what: str) -> None:
@@ -116,13 +128,24 @@ class Components:
         if self.config.policy.normalise_observations and bool(self.observations.count > 0):
             self.policy.set_observation_scale(self.observations.mean, self.observations.std)
 
-    def augmentation(self, *, generated: bool = True) -> DataAugmentation:
-        """With generated data where the agent has a generator, or without."""
-        if self.gan is None or not generated:
-            return NoAugmentation(self.config.learner)
-        return GeneratedAugmentation(
-            self.gan, self.policy, self.config.augmentation, self.config.learner, self.horizon
-        )
+    def augmentation(
+        self, environments: EnvironmentPool | None = None, *, generated: bool = True
+    ) -> DataAugmentation:
+        """With generated data where the agent has a generator, or without.
+
+        A simulator in the generator's place steps `environments`; without these it raises
+        `ConfigError`.
+        """
+        if not generated or not self.config.uses_generator:
+            return NoAugmentation(self.config)
+        if self.gan is None:
+            if environments is None:
+                raise ConfigError(
+                    "generator.kind is 'simulator', which stands in for a generator on a family "
+                    "only: adapt with generated=False, or evaluate on the family"
+                )
+            return SimulatedAugmentation(environments, self.policy, self.config, self.horizon)
+        return GeneratedAugmentation(self.gan, self.policy, self.config, self.horizon)
 
 
 def _require_budget(config: Config, horizon: int) -> None:

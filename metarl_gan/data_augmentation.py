@@ -5,19 +5,27 @@ the loss, so that a share of 0 is the agent without the generator, to the bit.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
 import torch
 from torch import Tensor
 
+from metarl_gan.adversarial_game import AdversarialGame
+from metarl_gan.agents.environment_pool import EnvironmentPool
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.agents.policies import Policy
 from metarl_gan.agents.policy_gradient import MixedRows, PolicyRows
-from metarl_gan.config import AugmentationConfig, LearnerConfig
+from metarl_gan.config import Config
+from metarl_gan.config_error import ConfigError
+from metarl_gan.descriptors import descriptors_of
+from metarl_gan.dreams import Dream, GeneratedDream, SimulatedDream, policy_rows
+from metarl_gan.envs.task import Task
 from metarl_gan.envs.transitions import Transitions
-from metarl_gan.gan import ConditionalGAN, HeldOutErrors
-from metarl_gan.imagination import imagine
+from metarl_gan.gan import ConditionalGAN, TaskContext
+from metarl_gan.generator_config import AugmentationConfig
+from metarl_gan.held_out_errors import HeldOutErrors
 
 
 class MixedData(ABC):
@@ -43,54 +51,12 @@ class RealData(MixedData):
 class RealAndImagined(MixedData):
     """The support, and fresh imagination for every inner step."""
 
-    def __init__(self, rows: PolicyRows, share: Tensor, dream: "Dream") -> None:
+    def __init__(self, rows: PolicyRows, share: Tensor, dream: Dream) -> None:
         self._rows, self._share, self._dream = rows, share, dream
 
     def draw(self, parameters: Parameters) -> MixedRows:
         generated = self._dream.rows(parameters)
         return MixedRows(real=self._rows, generated=generated, share=self._share)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dream:
-    """All that imagining for one adaptation takes, the policy's parameters apart.
-
-    Rollouts begin at initial states, or at states of the `support` where that is given.
-    """
-
-    gan: ConditionalGAN
-    policy: Policy
-    learner: LearnerConfig
-    encoding: Tensor
-    n_rollouts: int
-    n_steps: int
-    generator: torch.Generator
-    support: Transitions | None = None
-
-    def rows(self, parameters: Parameters) -> PolicyRows:
-        """Fresh rollouts under `parameters [tasks, ...]` as rows for an inner step."""
-        rollouts = imagine(
-            self.gan,
-            self.policy,
-            parameters,
-            self.encoding,
-            self._starts(),
-            self.n_steps,
-            self.generator,
-        )
-        return policy_rows(rollouts, self.learner)
-
-    def _starts(self) -> Tensor:
-        if self.support is None:
-            shape = (len(self.encoding), self.n_rollouts)
-            return self.gan.space.draw_starts(shape, self.generator)
-        # Branching from another task's states would imagine where this task never goes.
-        visited = self.support.valid.flatten(1).float()
-        index = torch.multinomial(
-            visited, self.n_rollouts, replacement=True, generator=self.generator
-        )
-        tasks = torch.arange(len(index), device=index.device).unsqueeze(-1)
-        return self.support.observations.flatten(1, 2)[tasks, index]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,89 +75,166 @@ class DataAugmentation(ABC):
     """The role: from real support to the data that an inner loop adapts on."""
 
     @abstractmethod
-    def mix(self, support: Transitions, generator: torch.Generator) -> Mixture:
-        """The data for adapting to the tasks of `support [tasks, episodes, time]`."""
+    def mix(
+        self, support: Transitions, stream: torch.Generator, tasks: Sequence[Task] | None = None
+    ) -> Mixture:
+        """The data for adapting to the tasks of `support [tasks, episodes, time]`.
+
+        `tasks` where it is known which they are. An agent that adapts does not know, and needs
+        not, unless its config says otherwise: then `ConfigError` is raised without.
+        """
+
+    @property
+    def simulator_steps(self) -> int:
+        """Steps of true environments that were passed off as generated, in all."""
+        return 0
 
 
 @final
 class NoAugmentation(DataAugmentation):
     """The arm without generated data."""
 
-    def __init__(self, learner: LearnerConfig) -> None:
-        self._learner = learner
+    def __init__(self, config: Config) -> None:
+        self._learner = config.learner
 
-    def mix(self, support: Transitions, generator: torch.Generator) -> Mixture:
-        share = torch.zeros(support.n_tasks, device=support.rewards.device)
-        return Mixture(data=RealData(policy_rows(support, self._learner)), share=share)
+    def mix(
+        self, support: Transitions, stream: torch.Generator, tasks: Sequence[Task] | None = None
+    ) -> Mixture:
+        rows = policy_rows(support, self._learner)
+        return Mixture(data=RealData(rows), share=support.rewards.new_zeros(support.n_tasks))
 
 
 @final
 class GeneratedAugmentation(DataAugmentation):
     """Infers each task from its support, and mixes in imagination by a share per task."""
 
-    def __init__(
-        self,
-        gan: ConditionalGAN,
-        policy: Policy,
-        config: AugmentationConfig,
-        learner: LearnerConfig,
-        horizon: int,
-    ) -> None:
-        self._gan, self._policy = gan, policy
-        self._config, self._learner = config, learner
-        self._n_steps = config.rollout_steps or horizon
+    def __init__(self, gan: ConditionalGAN, policy: Policy, config: Config, horizon: int) -> None:
+        self._gan, self._policy, self._config = gan, policy, config
+        self._n_steps = config.augmentation.rollout_steps or horizon
+        self._game: AdversarialGame | None = None
+        if config.augmentation.rejection and gan.discriminator is not None:
+            self._game = AdversarialGame(gan.discriminator, config.discriminator)
 
-    def mix(self, support: Transitions, generator: torch.Generator) -> Mixture:
-        rows = policy_rows(support, self._learner)
+    def mix(
+        self, support: Transitions, stream: torch.Generator, tasks: Sequence[Task] | None = None
+    ) -> Mixture:
+        rows = policy_rows(support, self._config.learner)
         if not self._gan.trained:
-            share = torch.zeros(support.n_tasks, device=support.rewards.device)
-            return Mixture(data=RealData(rows), share=share)
-        context = self._gan.infer(support, generator)
-        share = shares(context.errors, self._config)
+            nothing = support.rewards.new_zeros(support.n_tasks)
+            return Mixture(data=RealData(rows), share=nothing)
+        context = self._gan.infer(support, stream, self._descriptors(tasks, stream.device))
+        share = shares(self._gan, context.errors, self._config.augmentation)
         if not bool((share > 0).any()):
             return Mixture(data=RealData(rows), share=share, errors=context.errors)
-        dream = self.dream(support, context.encoding, generator)
-        data = RealAndImagined(rows, share, dream)
+        if self._config.augmentation.shuffled_context:
+            context = _shuffled(context)
+        data = RealAndImagined(rows, share, self.dream(support, context, stream))
         return Mixture(data=data, share=share, errors=context.errors)
 
     def dream(
         self,
         support: Transitions,
-        encoding: Tensor,
-        generator: torch.Generator,
+        context: TaskContext,
+        stream: torch.Generator,
         n_rollouts: int | None = None,
-    ) -> Dream:
-        """What imagining the tasks of `support` under `encoding [tasks, size]` takes.
+        policy: Policy | None = None,
+    ) -> GeneratedDream:
+        """What imagining the tasks of `support` under what is known of them takes.
 
-        `n_rollouts` per task are those of the config unless given.
+        `n_rollouts` per task are those of the config, and the policy the agent's, unless given.
         """
-        return Dream(
+        settings = self._config.augmentation
+        return GeneratedDream(
             gan=self._gan,
-            policy=self._policy,
-            learner=self._learner,
-            encoding=encoding,
-            n_rollouts=n_rollouts or self._config.rollouts_per_task,
+            policy=policy or self._policy,
+            learner=self._config.learner,
+            context=context,
+            n_rollouts=n_rollouts or settings.rollouts_per_task,
             n_steps=self._n_steps,
-            generator=generator,
-            support=support if self._config.start == "own_states" else None,
+            stream=stream,
+            dtype=getattr(torch, settings.precision),
+            support=support if settings.start == "own_states" else None,
+            game=self._game,
+            window_steps=self._config.discriminator.window_steps,
         )
 
+    def _descriptors(self, tasks: Sequence[Task] | None, device: torch.device) -> Tensor | None:
+        if not self._config.encoder.descriptor:
+            return None
+        if tasks is None:
+            raise ConfigError(
+                "encoder.descriptor is True: this agent has to be told which task it is in; "
+                "adapt with the task given, or train without"
+            )
+        return descriptors_of(tasks, device)
 
-def shares(errors: HeldOutErrors, config: AugmentationConfig) -> Tensor:
-    """Share of generated data per task `[tasks]`, from held-out errors on that very task.
+
+@final
+class SimulatedAugmentation(DataAugmentation):
+    """The environment itself in the generator's place: an upper bound, and a check of the rest."""
+
+    def __init__(
+        self, environments: EnvironmentPool, policy: Policy, config: Config, horizon: int
+    ) -> None:
+        self._environments, self._policy, self._config = environments, policy, config
+        self._n_steps = config.augmentation.rollout_steps or horizon
+        self._dreams: list[SimulatedDream] = []
+        self._steps = 0
+
+    def mix(
+        self, support: Transitions, stream: torch.Generator, tasks: Sequence[Task] | None = None
+    ) -> Mixture:
+        if tasks is None:
+            raise ConfigError(
+                "generator.kind is 'simulator', which knows tasks of a family only: use "
+                "generated=False to adapt in an environment of unknown task"
+            )
+        dream = SimulatedDream(
+            tasks,
+            self._environments,
+            self._policy,
+            self._config.learner,
+            n_rollouts=self._config.augmentation.rollouts_per_task,
+            n_steps=self._n_steps,
+            stream=stream,
+        )
+        self._dreams.append(dream)
+        share = support.rewards.new_full((support.n_tasks,), self._config.augmentation.share)
+        rows = policy_rows(support, self._config.learner)
+        return Mixture(data=RealAndImagined(rows, share, dream), share=share)
+
+    @property
+    def simulator_steps(self) -> int:
+        self._steps += sum(dream.steps for dream in self._dreams)
+        self._dreams.clear()
+        return self._steps
+
+
+def shares(gan: ConditionalGAN, errors: HeldOutErrors, config: AugmentationConfig) -> Tensor:
+    """Share of generated data per task `[tasks]`.
 
     Gated: all of `share` up to `gate_full_error`, nothing from `gate_zero_error`, linear
-    between; nothing for an error that is not a number.
+    between; nothing for an error that is not a number. Scheduled: in proportion to the updates of
+    the generator, up to `schedule_updates`.
     """
     error = errors.worst
     if config.mode == "fixed":
         return torch.full_like(error, config.share)
+    if config.mode == "scheduled":
+        updates = gan.averaged_generator.n_averaged.to(error.dtype)
+        return (config.share * updates / config.schedule_updates).clamp(max=config.share) * (
+            torch.ones_like(error)
+        )
+    if config.gate == "validation":
+        error = gan.validation_error.expand_as(error)
     slope = (config.gate_zero_error - error) / (config.gate_zero_error - config.gate_full_error)
     return config.share * slope.nan_to_num(nan=0.0).clamp(0.0, 1.0)
 
 
-def policy_rows(batch: Transitions, learner: LearnerConfig) -> PolicyRows:
-    """Policy-gradient rows of episodes, with the learner's discount and lambda."""
-    return PolicyRows.from_transitions(
-        batch, discount=learner.discount, gae_lambda=learner.gae_lambda
-    )
+def _shuffled(context: TaskContext) -> TaskContext:
+    if len(context.encoding) < 2:
+        raise ConfigError(
+            "augmentation.shuffled_context takes another task's context, and there is but one "
+            "task here: evaluate on two or more"
+        )
+    return context.roll()

@@ -11,6 +11,7 @@ from metarl_gan.agents.environment_pool import EnvironmentPool
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.components import Components
 from metarl_gan.envs.task import Task
+from metarl_gan.held_out_errors import HeldOutErrors
 from metarl_gan.streams import Streams
 
 SCORED_EPISODES = 5
@@ -51,8 +52,12 @@ class Evaluator:
     ) -> None:
         self._components, self._environments = components, environments
         self._streams = streams
-        self._augmentation = components.augmentation(generated=generated)
+        self._augmentation = components.augmentation(environments, generated=generated)
         self._deterministic, self._scored_episodes = deterministic, scored_episodes
+        self.errors: HeldOutErrors | None = None
+        """Of the generator on the support that was last adapted to, if there is one."""
+        self.share: Tensor | None = None
+        """Of generated data in that adaptation, `[tasks]`."""
 
     def adaptation_curve(self, tasks: Sequence[Task], episodes: int) -> AdaptationCurve:
         """Returns before adaptation and after each of `episodes` real episodes.
@@ -66,17 +71,21 @@ class Evaluator:
             return _curve(tasks, scored, support=None)
         support = self._play(tasks, initial, episodes, "support", deterministic=False)
         scored += [
-            self._score(tasks, self._adapt(support, initial, count))
+            self._score(tasks, self._adapt(tasks, support, initial, count))
             for count in range(1, episodes + 1)
         ]
         return _curve(tasks, scored, support)
 
-    def _adapt(self, support: Collection, initial: Parameters, count: int) -> dict[str, Tensor]:
+    def _adapt(
+        self, tasks: Sequence[Task], support: Collection, initial: Parameters, count: int
+    ) -> dict[str, Tensor]:
         """Parameters after `count` episodes; tasks whose support broke keep the initial ones."""
         mixture = self._augmentation.mix(
             support.batch.take_envs(slice(count)),
             self._streams.torch("evaluation-imagination", count),
+            [tasks[int(kept)] for kept in support.kept],
         )
+        self.errors, self.share = mixture.errors, mixture.share
         adapted = self._components.meta_learner.adapt(mixture.data, len(support.kept))
         parameters = {name: value.clone() for name, value in initial.items()}
         for name, value in adapted.parameters.items():

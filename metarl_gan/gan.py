@@ -83,6 +83,7 @@ class ConditionalGAN(nn.Module):
             observation_space, action_space, residual=config.generator.residual
         )
         size = config.encoder.encoding_size
+        self.descriptor_size = descriptor_size
         self.encoder = ContextEncoder(self.space, config.encoder, descriptor_size)
         self.generator = make_generator(self.space, config)
         self.discriminator: Discriminator | None = None

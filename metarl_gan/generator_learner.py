@@ -5,12 +5,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, final
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from metarl_gan.adversarial import AdversarialTrainer
 from metarl_gan.config import Config
+from metarl_gan.descriptors import descriptors_of
 from metarl_gan.envs.task import Task
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.gan import ConditionalGAN
@@ -69,13 +69,13 @@ class AdversarialLearner(GeneratorLearner):
             config.adversarial.replay_tasks,
             config.adversarial.replay_episodes,
             streams.device,
-            gan.encoder.descriptor_size,
+            gan.descriptor_size,
         )
 
     def learn(self, tasks: Sequence[Task], batches: Sequence[Transitions]) -> dict[str, float]:
         descriptors = descriptors_of(tasks, self._streams.device)
         self._compare_members(batches, descriptors)
-        if self._gan.encoder.descriptor_size:
+        if self._gan.descriptor_size:
             self._gan.encoder.observe_descriptors(descriptors)
         for batch in batches:
             self._gan.space.update(batch)
@@ -91,7 +91,7 @@ class AdversarialLearner(GeneratorLearner):
         if self._trainer.gan_updates == 0:
             return
         context, held_out = (_flat(self._gan.space.rows(batches[end])) for end in (0, -1))
-        known = descriptors if self._gan.encoder.descriptor_size else None
+        known = descriptors if self._gan.descriptor_size else None
         self._gan.compare_members(context, held_out, known)
 
     def _train(self, n_updates: int) -> dict[str, float]:
@@ -140,11 +140,6 @@ class AdversarialLearner(GeneratorLearner):
             restore_optimiser(optimiser, with_prefix(tensors, f"{name}_optimiser."))
         self._trainer.gan_updates = counters["gan_updates"]
         self._rollbacks = counters["gan_rollbacks"]
-
-
-def descriptors_of(tasks: Sequence[Task], device: torch.device) -> Tensor:
-    """`[tasks, size]`."""
-    return torch.from_numpy(np.stack([task.descriptor for task in tasks])).to(device)
 
 
 def _flat(rows: Rows) -> Rows:

@@ -96,6 +96,7 @@ class RunFolder:
             "observation_space": space_to_json(components.observation_space),
             "action_space": space_to_json(components.action_space),
             "horizon": components.horizon,
+            "descriptor_size": components.descriptor_size,
         }
         save_checkpoint(self.path / name, tensors, {"components": about, "training": state})
 
@@ -139,4 +140,5 @@ def build_components(about: Mapping[str, Any]) -> Components:
         space_from_json(about["observation_space"]),
         space_from_json(about["action_space"]),
         int(about["horizon"]),
+        int(about["descriptor_size"]),
     )

@@ -15,7 +15,8 @@ from metarl_gan.agents.collector import (
 )
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.components import Components
-from metarl_gan.data_augmentation import Mixture, policy_rows
+from metarl_gan.data_augmentation import Mixture
+from metarl_gan.dreams import policy_rows
 from metarl_gan.envs.family import TaskFamily
 from metarl_gan.envs.task import Task
 from metarl_gan.generator_learner import AdversarialLearner, GeneratorLearner, NothingToLearn
@@ -33,6 +34,8 @@ class Counters:
     meta_iterations: int = 0
     real_steps: int = 0
     validation_real_steps: int = 0
+    simulator_steps: int = 0
+    """Steps of true environments that a simulator passed off as generated."""
     training_seconds: float = 0.0
     best_validation_return: float | None = None
     dropped_tasks: list[dict[str, str]] = field(default_factory=list)
@@ -49,12 +52,13 @@ class Trainer:
         self.streams = Streams(config.seed, components.device)
         self.task_sampler = TaskSampler(family, config.sampler, self.streams)
         self.meta_learner = components.meta_learner
-        self.augmentation = components.augmentation()
         self.generator_learner: GeneratorLearner = NothingToLearn()
         if components.gan is not None:
             self.generator_learner = AdversarialLearner(components.gan, config, self.streams)
         self._dropped: list[DroppedTask] = []
+        self._simulated_before = 0
         self._environments = components.environments(family)
+        self.augmentation = components.augmentation(self._environments)
 
     def meta_iteration(self) -> Metrics:
         """Sample tasks, collect support, mix, adapt, collect query, update, learn to generate.
@@ -68,17 +72,20 @@ class Trainer:
         support, tasks = self._collect(
             "support", tasks, learner.initial_policy(len(tasks)), sampler.support_episodes
         )
-        mixture = self.augmentation.mix(support.batch, self.streams.torch("imagination", index))
+        mixture = self.augmentation.mix(
+            support.batch, self.streams.torch("imagination", index), tasks
+        )
         adapted = learner.adapt(mixture.data, len(tasks))
         query, tasks = self._collect("query", tasks, adapted.parameters, sampler.query_episodes)
         losses = learner.update(
             adapted.select(query.kept), policy_rows(query.batch, self.components.config.learner)
         )
         real = [support.batch.select(query.kept), query.batch]
-        losses |= self.generator_learner.learn([task.id for task in tasks], real)
+        losses |= self.generator_learner.learn(tasks, real)
         self.components.observe(real)
 
         self.counters.meta_iterations += 1
+        self.counters.simulator_steps = self._simulated_before + self.augmentation.simulator_steps
         seconds = time.perf_counter() - started
         self.counters.training_seconds += seconds
         return self._metrics(support, query, mixture, seconds) | losses
@@ -112,6 +119,7 @@ class Trainer:
         self.components.restore(tensors)
         self.generator_learner.restore(with_prefix(tensors, "learner."), state["learner"])
         self.counters = Counters(**state["counters"])
+        self._simulated_before = self.counters.simulator_steps
 
     def close(self) -> None:
         """Close the environments."""

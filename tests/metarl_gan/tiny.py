@@ -119,8 +119,11 @@ def tiny_config(**changes):
 
 def tiny_components(family=None, **changes):
     family = family or walk()
+    descriptor_size = len(family.sample(1, split="train", seed=0)[0].descriptor)
     spaces_of = (family.observation_space, family.action_space, family.horizon)
-    return Components.build(tiny_config(family=family.name, **changes), *spaces_of)
+    return Components.build(
+        tiny_config(family=family.name, **changes), *spaces_of, descriptor_size=descriptor_size
+    )
 
 
 def trained_components(family=None, *, iterations=2, **changes):

@@ -1,0 +1,147 @@
+"""Dreams: where the generated rows of an inner step come from."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+import torch
+from torch import Tensor
+
+from metarl_gan.adversarial_game import AdversarialGame
+from metarl_gan.agents.collector import collect
+from metarl_gan.agents.environment_pool import EnvironmentPool
+from metarl_gan.agents.networks import Parameters
+from metarl_gan.agents.policies import Policy
+from metarl_gan.agents.policy_gradient import PolicyRows
+from metarl_gan.config import LearnerConfig
+from metarl_gan.discriminator import judged_inputs
+from metarl_gan.envs.task import Task
+from metarl_gan.envs.transitions import Transitions
+from metarl_gan.gan import ConditionalGAN, TaskContext
+from metarl_gan.imagination import imagine
+
+
+class Dream(ABC):
+    """Fresh rollouts of tasks under whatever policy asks for them, at no real step."""
+
+    @abstractmethod
+    def rows(self, parameters: Parameters) -> PolicyRows:
+        """Rollouts under `parameters [tasks, ...]` as rows for an inner step."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class GeneratedDream(Dream):
+    """Rollouts in the generator, under what a context says of each task.
+
+    They begin at initial states, or branch from states of the `support` where that is given. With
+    a `game`, rows count by how probably its discriminator, which judges `window_steps` consecutive
+    ones together, lets them pass as real.
+    """
+
+    gan: ConditionalGAN
+    policy: Policy
+    learner: LearnerConfig
+    context: TaskContext
+    n_rollouts: int
+    n_steps: int
+    stream: torch.Generator
+    dtype: torch.dtype = torch.float32
+    support: Transitions | None = None
+    game: AdversarialGame | None = None
+    window_steps: int = 1
+
+    def rows(self, parameters: Parameters) -> PolicyRows:
+        rollouts = imagine(
+            self.gan,
+            self.context,
+            self.policy,
+            parameters,
+            self._starts(),
+            self.n_steps,
+            self.stream,
+            self.dtype,
+        )
+        rows = policy_rows(rollouts, self.learner)
+        return rows if self.game is None else _weigh(rows, self._acceptance(self.game, rollouts))
+
+    def _starts(self) -> Tensor:
+        if self.support is None:
+            shape = (len(self.context.encoding), self.n_rollouts)
+            return self.gan.space.draw_starts(shape, self.stream)
+        # Branching from another task's states would imagine where this task never goes.
+        visited = self.support.valid.flatten(1).float()
+        index = torch.multinomial(visited, self.n_rollouts, replacement=True, generator=self.stream)
+        tasks = torch.arange(len(index), device=index.device).unsqueeze(-1)
+        return self.support.observations.flatten(1, 2)[tasks, index]
+
+    @torch.no_grad()
+    def _acceptance(self, game: AdversarialGame, rollouts: Transitions) -> Tensor:
+        """Probability of passing as real `[tasks, rows]`; steps of a window share theirs."""
+        rows, window = self.gan.space.rows(rollouts), self.window_steps
+        n_windows = rollouts.rewards.shape[2] // window
+        judged = judged_inputs(
+            rows.states, rows.actions, rows.changes, rows.rewards, rows.terminated
+        )
+        windows = judged[:, :, : n_windows * window].unflatten(2, (n_windows, window)).flatten(3)
+        accepted = game.acceptance(windows.flatten(1, 2), self.context.encoding)
+        by_step = accepted.unflatten(1, (-1, n_windows)).repeat_interleave(window, dim=-1)
+        weights = torch.ones_like(rollouts.rewards)
+        weights[:, :, : n_windows * window] = by_step
+        return weights.flatten(1)
+
+
+@final
+class SimulatedDream(Dream):
+    """Rollouts in the environments themselves: what a perfect generator would give.
+
+    Their steps are counted apart; they are what this stand-in is an upper bound for, and no
+    agent that is compared at equal real steps may use it.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        environments: EnvironmentPool,
+        policy: Policy,
+        learner: LearnerConfig,
+        *,
+        n_rollouts: int,
+        n_steps: int,
+        stream: torch.Generator,
+    ) -> None:
+        self._tasks, self._environments = tasks, environments
+        self._policy, self._learner = policy, learner
+        self._n_rollouts, self._n_steps, self._stream = n_rollouts, n_steps, stream
+        self.steps = 0
+
+    def rows(self, parameters: Parameters) -> PolicyRows:
+        """As of every dream. Raises `ValueError` if an environment broke."""
+        seed = torch.randint(2**31 - 1, (), generator=self._stream, device=self._stream.device)
+        played = collect(
+            self._environments.get(self._tasks, self._n_rollouts),
+            self._policy,
+            parameters,
+            self._stream,
+            seed=int(seed),
+        )
+        self.steps += played.real_steps
+        if played.dropped:
+            raise ValueError(
+                f"the simulator of task {played.dropped[0].task_id} broke, and nothing can stand "
+                f"in for it: {played.dropped[0].summary}"
+            )
+        return policy_rows(played.batch.first_steps(self._n_steps), self._learner)
+
+
+def policy_rows(batch: Transitions, learner: LearnerConfig) -> PolicyRows:
+    """Policy-gradient rows of episodes, with the learner's discount and lambda."""
+    return PolicyRows.from_transitions(
+        batch, discount=learner.discount, gae_lambda=learner.gae_lambda
+    )
+
+
+def _weigh(rows: PolicyRows, weights: Tensor) -> PolicyRows:
+    weighed = rows.weights * weights
+    return replace(rows, weights=weighed / weighed.sum(-1, keepdim=True).clamp(min=1e-6))
