@@ -48,6 +48,10 @@ COMMANDS = {
         summary="gradients on generated data against the true ones, on held-out tasks",
         home="metarl_gan.commands:fidelity",
     ),
+    "ablate": Command(
+        summary="arms (none, gan, ensemble, …) by seeds at equal cost, and how they compare",
+        home="metarl_gan.ablate_command:ablate",
+    ),
     "report": Command(
         summary="tables of what a run folder holds", home="metarl_gan.commands:report"
     ),

@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar, get_origin
 
 import tyro
 
+from metarl_gan.arms import DEFAULT_ARMS
 from metarl_gan.config import Config, ConfigError
 from metarl_gan.config_io import nearest_names, setting_types
 from metarl_gan.config_values import describe_type
@@ -58,7 +59,7 @@ class EvaluateOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class FidelityOptions:
-    """Cosine of inner gradients on generated data to the true ones, and held-out errors."""
+    """How true generated data is on held-out tasks: inner gradients, errors, coverage."""
 
     run: Annotated[Path, tyro.conf.Positional]
     """Run folder."""
@@ -72,6 +73,44 @@ class FidelityOptions:
     """Seed of tasks and rollouts."""
     out: Path | None = None
     """Folder for JSON and PNG; RUN/evaluation by default."""
+    no_tensorboard: bool = False
+    """Write nothing into RUN/tensorboard."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblateOptions:
+    """Train every arm with every seed at equal cost, evaluate all alike, compare."""
+
+    family: str | None = None
+    """Task family: a registered name, module:attribute of your own, or a YAML file."""
+    preset: str = "quick"
+    """Settings to start from: quick, default or paper."""
+    arms: tuple[str, ...] = DEFAULT_ARMS
+    """Which arms: none, gan, ensemble, diffusion, simulator, shuffled, regression."""
+    arm: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction] = ()
+    """An arm of your own: NAME setting=value …"""
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    """Seeds of training, the same for every arm; two or more."""
+    split: str = "test"
+    """Which tasks to evaluate on: test, ood or train."""
+    tasks: int = 40
+    """Number of held-out tasks, the same for every agent."""
+    episodes: int = 1
+    """Real episodes to adapt on: returns are measured after 0 to this many."""
+    evaluation_seed: int = 0
+    """Seed of held-out tasks and rollouts, the same for every agent."""
+    fidelity_tasks: int = 20
+    """Tasks that gradients are compared on; 0 leaves that out."""
+    jobs: int = 2
+    """Processes at a time."""
+    out: Path | None = None
+    """Folder of the results; those that are there are not made again."""
+    runs: Path | None = None
+    """Folder of run folders and logs; OUT/runs by default."""
+    config: Path | None = None
+    """YAML file of settings for all arms; wins over the preset, and flags win over it."""
+    report: Path | None = None
+    """Only make tables and plot from the results in this folder."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,168 @@
+"""The tables and files of an ablation, made from the files of its jobs alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from metarl_gan.ablation_figure import ablation_figure
+from metarl_gan.ablation_results import UNITS, read_results
+from metarl_gan.ablation_summary import AblationSummary, ArmSummary
+from metarl_gan.arms import GAN, NONE
+from metarl_gan.report_files import write_bytes, write_figure, write_json
+from metarl_gan.statistics import Interval
+from metarl_gan.tables import plain_table, show_interval
+
+COSINES = {
+    "generated": "generated",
+    "mixed": "mixed",
+    "real": "real",
+    "shuffled_context": "shuffled",
+}
+"""Data whose gradient is compared with the true one, as it is said."""
+NOTHING = "–"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A table before it is known whether it goes to a terminal or into a file."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def as_markdown(self) -> str:
+        """With the title as a paragraph above."""
+        lines = [self.header, ("---", *("---:" for _ in self.header[1:])), *self.rows]
+        return "\n".join([self.title, "", *(f"| {' | '.join(line)} |" for line in lines)])
+
+    def as_table(self) -> Table:
+        """For the terminal."""
+        table = plain_table(escape(self.title))
+        for index, name in enumerate(self.header):
+            table.add_column(name, justify="right" if index else "left")
+        for row in self.rows:
+            table.add_row(*map(escape, row))
+        return table
+
+
+def save_report(folder: Path) -> tuple[AblationSummary, dict[str, Path]]:
+    """Aggregate the results in a folder and write `summary.json`, `table.md`, `ablation.png`.
+
+    Returns:
+        The summary, and the files by kind: "json", "md", "png".
+
+    Raises:
+        ReportError: when there are no results, or they do not go together.
+    """
+    summary = AblationSummary.of(read_results(folder))
+    text = "\n\n".join([verdict(summary), *(grid.as_markdown() for grid in grids(summary))])
+    return summary, {
+        "json": write_json(folder / "summary.json", {"kind": "ablation", **summary.as_json()}),
+        "md": write_bytes(folder / "table.md", f"{text}\n\n`{summary.command}`\n".encode()),
+        "png": write_figure(folder / "ablation.png", ablation_figure(summary)),
+    }
+
+
+def verdict(summary: AblationSummary) -> str:
+    """Whether the comparison is fair, and if not, which arms make it so."""
+    lines = []
+    if summary.fair:
+        spent = summary.arms[0].spent
+        updates = max(arm.spent["generator_updates"] for arm in summary.arms)
+        lines.append(
+            f"A fair comparison: in every seed all arms took equal real steps (mean "
+            f"{spent['real_steps']:,.0f}) and outer steps ({spent['outer_steps']:,.0f}), and those "
+            f"that train a generator equal updates of it ({updates:,.0f})."
+        )
+    else:
+        lines.append("NOT a fair comparison; the arms differ in more than what they are about:")
+        lines += [f"- {line}" for line in summary.unequal]
+    lines += [f"Incomplete: {line}." for line in summary.missing]
+    if max(len(arm.seeds) for arm in summary.arms) == 1:
+        lines.append("One seed only: intervals are over tasks and say nothing of other seeds.")
+    if summary.dropped:
+        lines.append(f"{summary.dropped} tasks broke in some evaluation and are left out of all.")
+    if len(summary.versions) > 1:
+        lines.append("The results were made with different versions; see summary.json.")
+    return "\n".join(lines)
+
+
+def grids(summary: AblationSummary) -> tuple[Grid, ...]:
+    """Returns; differences and probabilities of improvement; the generators and costs."""
+    return (_returns(summary), _comparisons(summary), _generators(summary))
+
+
+def _returns(summary: AblationSummary) -> Grid:
+    rows = []
+    for arm in summary.arms:
+        rows.append((arm.name, *map(show_interval, arm.returns)))
+        if arm.real_only:
+            rows.append((f"{arm.name}, same agent, real only", *map(show_interval, arm.real_only)))
+    seeds = sorted({len(arm.seeds) for arm in summary.arms})
+    return Grid(
+        title=f"Return on {summary.tasks} held-out tasks of {summary.family} ({summary.split} "
+        f"split), {'-'.join(map(str, seeds))} seeds: IQM [95 % interval]",
+        header=("arm", *(_after(episode) for episode in range(summary.episodes + 1))),
+        rows=tuple(rows),
+    )
+
+
+def _comparisons(summary: AblationSummary) -> Grid:
+    after = range(1, summary.episodes + 1)
+    header = ["arm"]
+    for title in (f"difference to {NONE}", f"P(> {NONE})", f"P(> {GAN})"):
+        # With one column each there is nothing to tell apart.
+        header += [title if summary.episodes == 1 else f"{title}, {k}" for k in after]
+    rows = []
+    for arm in summary.arms:
+        differences: Sequence[Interval | None] = arm.difference or [None] * (summary.episodes + 1)
+        cells = [
+            NOTHING if interval is None else show_interval(interval, signed=True)
+            for interval in differences[1:]
+        ]
+        for chances in (arm.over_none, arm.over_gan):
+            cells += [NOTHING if chances is None else f"{chances[k]:.2f}" for k in after]
+        rows.append((arm.name, *cells))
+    return Grid(
+        title=f"After {'1' if summary.episodes == 1 else f'1 to {summary.episodes}'} real "
+        "episodes: differences paired by seed and task, IQM [95 % interval], and the probability "
+        "that a run is better on a task",
+        header=tuple(header),
+        rows=tuple(rows),
+    )
+
+
+def _generators(summary: AblationSummary) -> Grid:
+    simulated = any(arm.spent["simulator_steps"] for arm in summary.arms)
+    units = {**UNITS, **({"simulator_steps": "simulator steps"} if simulated else {})}
+    costs = ("share", "in training", "training s", *units.values())
+    return Grid(
+        title="Given one real episode: mean cosine to the true inner gradient, of generated data, "
+        "mixed data, that episode alone, and data generated under another task's context; share "
+        "of generated data, on held-out tasks and in training; what training took",
+        header=("arm", *(f"cos {name}" for name in COSINES.values()), *costs),
+        rows=tuple(_generator_row(arm, list(units)) for arm in summary.arms),
+    )
+
+
+def _generator_row(arm: ArmSummary, units: list[str]) -> tuple[str, ...]:
+    cosines = [f"{arm.cosines[name]:.2f}" if name in arm.cosines else NOTHING for name in COSINES]
+    share = NOTHING if arm.share is None else f"{arm.share:.0%}"
+    spent = (f"{arm.spent[unit]:,.0f}" for unit in units)
+    return (
+        arm.name,
+        *cosines,
+        share,
+        f"{arm.training_share:.0%}",
+        f"{arm.training_seconds:,.0f}",
+        *spent,
+    )
+
+
+def _after(episode: int) -> str:
+    if episode == 0:
+        return "before"
+    return f"after {episode} real episode{'s' * (episode > 1)}"

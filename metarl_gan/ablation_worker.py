@@ -1,0 +1,119 @@
+"""`python -m metarl_gan.ablation_worker JOB.json`: train and evaluate one arm with one seed.
+
+A job that was interrupted goes on where it was when it is started again.
+"""
+
+import re
+import statistics
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import metarl_gan
+from metarl_gan.ablation_jobs import RESULT_KIND, Job
+from metarl_gan.agent import MetaAgent
+from metarl_gan.bench_timing import machine
+from metarl_gan.config_io import to_plain
+from metarl_gan.graceful_stop import sigterm_as_ctrl_c
+from metarl_gan.report_files import installed_versions, write_json
+from metarl_gan.reports import FidelityReport
+from metarl_gan.run_folder import CONFIG, LAST, RunFolder
+from metarl_gan.run_log import read_metrics
+
+INTERRUPTED = 130
+OUTER_STEPS = re.compile(r"meta_learner\.optimiser\.\d+\.step")
+
+
+def main(argv: list[str]) -> int:
+    """Do the job that the file describes; 130 after Ctrl-C or SIGTERM."""
+    try:
+        with sigterm_as_ctrl_c():
+            work(Job.read(Path(argv[0])))
+    except KeyboardInterrupt as stop:
+        print(str(stop) or "interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def work(job: Job) -> None:
+    """Train, evaluate and write the result; nothing is written that is not whole."""
+    agent = _trained(job)
+    evaluation, generated = job.evaluation, agent.config.uses_generator
+    sides = {"generated": True, "real_only": False} if generated else {"real_only": False}
+    reports = {
+        name: metarl_gan.evaluate(
+            agent,
+            split=evaluation.split,
+            tasks=evaluation.tasks,
+            episodes=evaluation.episodes,
+            seed=evaluation.seed,
+            generated=side,
+        ).to_dict()
+        for name, side in sides.items()
+    }
+    content = {
+        "kind": RESULT_KIND,
+        "arm": asdict(job.arm),
+        "seed": job.config.seed,
+        "command": job.command,
+        "versions": installed_versions(),
+        "machine": machine(),
+        "evaluation": asdict(evaluation),
+        "config": to_plain(job.config),
+        **_spent(job),
+        "reports": reports,
+        "fidelity": _fidelity(agent, job) if generated and evaluation.fidelity_tasks else None,
+    }
+    write_json(job.result, content)
+
+
+def _trained(job: Job) -> MetaAgent:
+    """The agent: trained, or trained to the end, or only loaded, by what the run folder holds."""
+    if (job.run / CONFIG).is_file():
+        if RunFolder.open(job.run).has(LAST):
+            return metarl_gan.train(job.config.family, resume=job.run)
+        return metarl_gan.train(job.config.family, job.config, out=job.run, overwrite=True)
+    return metarl_gan.train(job.config.family, job.config, out=job.run)
+
+
+def _spent(job: Job) -> dict[str, object]:
+    """What training took, by the run's own counters and its optimiser's."""
+    _, tensors, state = RunFolder.open(job.run).load(LAST)
+    counters: Mapping[str, Any] = {**state["learner"], **state["counters"]}
+    steps = [int(value) for name, value in tensors.items() if OUTER_STEPS.fullmatch(name)]
+    shares = [row["generated_share"] or 0.0 for row in read_metrics(job.run)]
+    return {
+        "counters": counters,
+        "spent": {
+            "real_steps": counters["real_steps"],
+            "meta_iterations": counters["meta_iterations"],
+            # Reptile has no optimiser: it makes one step per meta-iteration.
+            "outer_steps": max(steps, default=counters["meta_iterations"]),
+            "generator_updates": counters.get("gan_updates", 0),
+            "simulator_steps": counters.get("simulator_steps", 0),
+        },
+        "training_seconds": counters["training_seconds"],
+        "training_generated_share": statistics.fmean(shares) if shares else 0.0,
+    }
+
+
+def _fidelity(agent: MetaAgent, job: Job) -> dict[str, object]:
+    report = metarl_gan.fidelity(
+        agent,
+        split=job.evaluation.split,
+        tasks=min(job.evaluation.fidelity_tasks, job.evaluation.tasks),
+        episodes=1,
+        seed=job.evaluation.seed,
+    )
+    fields = {name: getattr(report, name) for name in FidelityReport.__dataclass_fields__}
+    means = {
+        "gradient_cosine": report.gradient_cosine,
+        "mean_generated_share": report.mean_generated_share,
+    }
+    return {**fields, "computed": means}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
