@@ -4,6 +4,7 @@ from pathlib import Path
 
 import gymnasium
 from gymnasium import spaces
+from torch import Tensor
 
 from metarl_gan.agents.adapted_policy import AdaptedPolicy
 from metarl_gan.agents.collector import AllTasksDroppedError, collect
