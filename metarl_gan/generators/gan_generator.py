@@ -96,7 +96,8 @@ class GanGenerator(Generator):
         inputs = torch.cat([spread, noise], dim=-1).flatten(1, 2)
         changes, logits = self.transition(weights, inputs)
         changes = changes.unflatten(1, (draws, n_rows))
-        losses = _smooth_l1(changes, rows.changes.unsqueeze(1).expand_as(changes), STATE_BETA).mean(-1)
+        real = rows.changes.unsqueeze(1).expand_as(changes)
+        losses = _smooth_l1(changes, real, STATE_BETA).mean(-1)
         if draws == 1:
             return losses.squeeze(1), logits
         nearest, index = losses.min(1)

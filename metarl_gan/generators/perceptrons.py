@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from metarl_gan.agents.networks import Parameters, mlp_layers, through_layers
+from metarl_gan.agents.networks import Layers, Parameters, mlp_layers, through_layers
 
 
 def member_perceptrons(
@@ -25,8 +25,13 @@ def member_perceptrons(
     return nn.ParameterDict(parameters)
 
 
-def through_perceptrons(weights: Parameters, name: str, inputs: Tensor) -> Tensor:
-    """Outputs `[batch, rows, out]` of the SiLU perceptrons called `name`, one per batch entry."""
+def perceptron_layers(weights: Parameters, name: str) -> Layers:
+    """Layers of the perceptrons called `name`, for those who evaluate them more than once."""
     prefix = name + "."
     named = {key.removeprefix(prefix): v for key, v in weights.items() if key.startswith(prefix)}
-    return through_layers(mlp_layers(named), inputs, "silu")
+    return mlp_layers(named)
+
+
+def through_perceptrons(weights: Parameters, name: str, inputs: Tensor) -> Tensor:
+    """Outputs `[batch, rows, out]` of the SiLU perceptrons called `name`, one per batch entry."""
+    return through_layers(perceptron_layers(weights, name), inputs, "silu")

@@ -1,0 +1,112 @@
+"""A small denoising diffusion of transitions."""
+
+import math
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from metarl_gan.agents.networks import Parameters
+from metarl_gan.generator import Generator, RowLosses
+from metarl_gan.generator_config import GeneratorConfig
+from metarl_gan.generators.denoiser import Denoiser, denoiser_perceptrons, sampling_levels
+from metarl_gan.generators.perceptrons import member_perceptrons, through_perceptrons
+from metarl_gan.transition_space import Rows, TransitionSpace
+
+FIXED_ROWS = 1024
+"""Rows after which the fixed levels and noises of losses without a stream repeat."""
+
+
+@final
+class DiffusionGenerator(Generator):
+    """Change of state and reward by a denoiser each, termination by a perceptron of its own.
+
+    What is generated is a function of the noise that denoising starts from: without noise, one
+    likely outcome, and not the mean of them.
+    """
+
+    fixed_dynamics: Tensor
+    fixed_reward: Tensor
+
+    def __init__(self, space: TransitionSpace, encoding_size: int, config: GeneratorConfig) -> None:
+        super().__init__(
+            state_size=space.state_size,
+            action_size=space.action_size,
+            encoding_size=encoding_size,
+        )
+        self._members, states = config.members, space.state_size
+        self._levels = sampling_levels(config.diffusion_steps)
+        conditions, hidden = states + space.action_size + encoding_size, config.hidden_sizes
+        self.dynamics = denoiser_perceptrons(config.members, states, conditions, hidden)
+        self.reward = denoiser_perceptrons(config.members, 1, conditions + states, hidden)
+        self.termination = member_perceptrons(config.members, conditions + states, hidden, 1)
+        self.register_buffer("fixed_dynamics", _fixed_normals(1 + states), persistent=False)
+        self.register_buffer("fixed_reward", _fixed_normals(2), persistent=False)
+
+    @property
+    def n_members(self) -> int:
+        return self._members
+
+    @property
+    def noise_size(self) -> int:
+        return self.state_size
+
+    @property
+    def reward_noise_size(self) -> int:
+        return 1
+
+    def transition(self, weights: Parameters, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        n_conditions = inputs.shape[-1] - self.noise_size
+        conditions, noise = inputs.split([n_conditions, self.noise_size], dim=-1)
+        changes = Denoiser(weights, "dynamics", conditions).sample(noise, self._levels)
+        judged = torch.cat([conditions, changes], dim=-1)
+        return changes, through_perceptrons(weights, "termination", judged)
+
+    def rewards(
+        self,
+        weights: Parameters,
+        states: Tensor,
+        actions: Tensor,
+        changes: Tensor,
+        encoding: Tensor,
+        noise: Tensor,
+    ) -> Tensor:
+        conditions = torch.cat([states, actions, encoding, changes], dim=-1)
+        return Denoiser(weights, "reward", conditions).sample(noise, self._levels)
+
+    def losses(
+        self, weights: Parameters, rows: Rows, encoding: Tensor, stream: torch.Generator | None
+    ) -> RowLosses:
+        """Errors of denoising, each row at a level of its own.
+
+        Without a stream, levels and noises are fixed by a row's place, and spread evenly.
+        """
+        conditions = torch.cat([rows.states, rows.actions, encoding], dim=-1)
+        judged = torch.cat([conditions, rows.changes], dim=-1)
+        dynamics = Denoiser(weights, "dynamics", conditions)
+        reward = Denoiser(weights, "reward", judged)
+        terminated = nn.functional.binary_cross_entropy_with_logits(
+            through_perceptrons(weights, "termination", judged), rows.terminated, reduction="none"
+        )
+        of_state = _normals(rows.changes, self.fixed_dynamics, stream)
+        of_reward = _normals(rows.rewards, self.fixed_reward, stream)
+        return RowLosses(
+            state=dynamics.loss(rows.changes, of_state),
+            reward=reward.loss(rows.rewards, of_reward),
+            terminated=terminated.squeeze(-1),
+        )
+
+
+def _normals(data: Tensor, fixed: Tensor, stream: torch.Generator | None) -> Tensor:
+    """Standard normals `[batch, rows, 1 + size]`: the fixed ones without a stream."""
+    shape = (*data.shape[:-1], fixed.shape[-1])
+    if stream is not None:
+        return torch.randn(shape, generator=stream, device=data.device, dtype=data.dtype)
+    n_rows = data.shape[-2]
+    return fixed.repeat(math.ceil(n_rows / FIXED_ROWS), 1)[:n_rows].expand(shape)
+
+
+def _fixed_normals(size: int) -> Tensor:
+    """Quasi-random standard normals `[FIXED_ROWS, size]`, as many of the first as are needed."""
+    points = torch.quasirandom.SobolEngine(size, scramble=True, seed=0).draw(FIXED_ROWS)
+    return torch.special.ndtri(points.clamp(1e-6, 1.0 - 1e-6))
