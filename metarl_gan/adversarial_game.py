@@ -43,7 +43,7 @@ class AdversarialGame:
           real and generated are drawn from `stream`, which the other objectives leave alone;
         - any, with `r1_weight` for gamma: + gamma / 2 `r1` (Mescheder et al. 2018, eq. 9).
 
-        Slopes are with respect to what is judged, a pack of rows, under a fixed encoding.
+        Slopes are with respect to all that is judged, a pack of rows, under a fixed encoding.
         `real_accuracy` and `generated_accuracy` are the shares judged rightly: 1 and 0, or 0 and 1,
         is a discriminator that says the same of everything. A critic of wgan_gp has no zero: its
         threshold is halfway between its mean judgements. Raises `ValueError` as `packs` does.
@@ -70,10 +70,10 @@ class AdversarialGame:
         """The generator's loss and its parts, scalars; the discriminator's weights get no gradient.
 
         Minimise `generator_loss`: -log D(generated) for non_saturating (Goodfellow et al. 2014,
-        section 3), minus the mean judgement for hinge and wgan_gp; with a weight `feature_matching`,
-        + the squared distance between the mean features of a task's real and generated rows, mean
-        over tasks (Salimans et al. 2016, section 3.1). The gradient flows to `generated` and to
-        `encoding`; shapes and errors as in `discriminator_loss`.
+        section 3), minus the mean judgement for hinge and wgan_gp; plus, weighted by
+        `feature_matching`, the squared distance between the mean features of a task's real and
+        generated rows, mean over tasks (Salimans et al. 2016, section 3.1). The gradient flows to
+        `generated` and to `encoding`; shapes and errors as in `discriminator_loss`.
         """
         weight = self._config.feature_matching
         with _frozen(self._discriminator):
@@ -116,7 +116,7 @@ class AdversarialGame:
         over the largest of its task, its log odds shifted by gamma. Their gamma is a percentile of
         the log odds; here it is the median, and 0 where the median would lower the probabilities.
         So one outstanding row does not reject all others, and equal rows are all accepted. For the
-        ratio see `density_ratio`; a row whose judgement is no number is rejected.
+        ratio see `density_ratio`; a judgement that is no number counts as the worst there is.
         """
         log_ratio = self._log_ratio(transitions, encoding)
         below_best = log_ratio - log_ratio.amax(-1, keepdim=True)
@@ -126,7 +126,7 @@ class AdversarialGame:
         return torch.sigmoid(log_odds - gamma)
 
     def _log_ratio(self, transitions: Tensor, encoding: Tensor) -> Tensor:
-        """Logarithms `[tasks, rows]`; a judgement that is no number is the worst there is."""
+        """Logarithm `[tasks, rows]` of the density ratio, always a finite number."""
         with _frozen(self._discriminator):
             judged = self._discriminator.judge_rows(transitions, encoding)
         return judged.nan_to_num(nan=-UNBOUNDED, posinf=UNBOUNDED, neginf=-UNBOUNDED)

@@ -1,12 +1,12 @@
 """The Discriminator: are these transitions of the task that the encoding describes?"""
 
+import math
 from dataclasses import dataclass
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
-from metarl_gan.config_error import ConfigError
 from metarl_gan.generator import over_rows
 from metarl_gan.generator_config import DiscriminatorConfig
 from metarl_gan.layers import perceptron
@@ -35,19 +35,18 @@ class Discriminator(nn.Module):
     def __init__(
         self, space: TransitionSpace, encoding_size: int, config: DiscriminatorConfig
     ) -> None:
-        """Raise `ConfigError` for `spectral_norm` with `objective="wgan_gp"`."""
         super().__init__()
-        if config.objective == "wgan_gp" and config.spectral_norm:
-            raise ConfigError(
-                "discriminator.objective 'wgan_gp' bounds the critic's slope by its penalty, which "
-                "contradicts discriminator.spectral_norm True: set discriminator.spectral_norm to "
-                "False, or discriminator.objective to 'hinge'"
-            )
         self.packing = config.packing
         self.transition_size = 2 * space.state_size + space.action_size + 2
         self.row_size = config.window_steps * self.transition_size
         n_inputs = self.packing * self.row_size + encoding_size
-        network = perceptron(n_inputs, config.hidden_sizes, 1, spectral=config.spectral_norm)
+        network = perceptron(
+            n_inputs,
+            config.hidden_sizes,
+            1,
+            spectral=config.spectral,
+            activation=_leaky_relu,
+        )
         self.body, self.head = network[:-1], network[-1]
 
     def forward(self, transitions: Tensor, encoding: Tensor) -> Judgement:
@@ -72,12 +71,12 @@ class Discriminator(nn.Module):
     def judge_rows(self, transitions: Tensor, encoding: Tensor) -> Tensor:
         """What each row adds to the logits of the packs that hold it: `[tasks, rows]`.
 
-        Every row begins a pack of itself and the rows after it, the first after the last. A pack's
-        logit is shared equally by its rows; a row's part is its mean share. Shapes and errors as in
-        `forward`.
+        A pack's logit is shared equally by its rows, and each row is in as many packs as a pack
+        has rows: its part is the mean share. Shapes and errors as in `forward`.
         """
         self._check(transitions)
-        shifts = range(self.packing)
+        stride = _stride(transitions.shape[1])
+        shifts = [number * stride for number in range(self.packing)]
         packs = torch.cat([transitions.roll(-shift, dims=1) for shift in shifts], dim=-1)
         logits = self.judge(packs, encoding).logits
         holding = torch.stack([logits.roll(shift, dims=1) for shift in shifts])
@@ -102,6 +101,22 @@ class Discriminator(nn.Module):
                 f"{self.packing}: bring more rows per task (adversarial.targets_per_task) or pack "
                 "fewer"
             )
+
+
+def _leaky_relu() -> nn.Module:
+    # SiLU halves small signals in every layer, and under spectral norms none can make up for it:
+    # such a discriminator hardly opposes the generator.
+    return nn.LeakyReLU(0.2)
+
+
+def _stride(n_rows: int) -> int:
+    """From one row of a pack to the next, so that every row begins a pack of different rows.
+
+    Discriminators learn from rows in random order, but rollouts are judged in theirs: neither
+    neighbours in time nor the same step of several rollouts belong in a pack.
+    """
+    golden = round(0.618 * n_rows)
+    return next(stride for stride in range(golden, 0, -1) if math.gcd(stride, n_rows) == 1)
 
 
 def judged_inputs(
