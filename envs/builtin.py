@@ -4,6 +4,7 @@ from metarl_gan.envs.registry import register_family
 
 register_family("point-goal", "metarl_gan.envs.families.point_goal:PointGoal")
 register_family("point-sparse", "metarl_gan.envs.families.point_sparse:PointSparse")
+register_family("point-slip", "metarl_gan.envs.families.point_slip:PointSlip")
 register_family("pendulum-physics", "metarl_gan.envs.families.pendulum:pendulum_physics")
 register_family("cartpole-physics", "metarl_gan.envs.families.cartpole:cartpole_physics")
 register_family("acrobot-physics", "metarl_gan.envs.families.acrobot:acrobot_physics")

@@ -29,6 +29,7 @@ FAMILIES = {
     "humanoid-direction": "test",
     "pendulum-physics": "ood",
     "point-goal": "ood",
+    "point-slip": "ood",
     "point-sparse": "ood",
     "walker2d-physics": "ood",
 }
