@@ -52,8 +52,9 @@ def evaluate(args: Sequence[str]) -> None:
 
 
 def fidelity(args: Sequence[str]) -> None:
-    """`metarl-gan fidelity`: table, JSON and PNG of the generator's fidelity."""
+    """`metarl-gan fidelity`: table, JSON, PNG and TensorBoard of the generator's fidelity."""
     from metarl_gan import api
+    from metarl_gan.fidelity_tensorboard import write_fidelity
     from metarl_gan.tables import fidelity_table, make_console
 
     options = parse(FidelityOptions, "fidelity", args)
@@ -65,6 +66,8 @@ def fidelity(args: Sequence[str]) -> None:
         seed=options.seed,
     )
     files = report.save(options.out or options.run / EVALUATION_FOLDER)
+    if not options.no_tensorboard:
+        files["board"] = write_fidelity(report, options.run)
     make_console().print(fidelity_table(report))
     print_dropped(report, files["json"])
     print_files(files)

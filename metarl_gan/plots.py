@@ -48,34 +48,6 @@ def adaptation_figure(
     return figure
 
 
-def fidelity_figure(
-    cosines: Mapping[str, FloatArray], errors: Mapping[str, FloatArray], *, title: str
-) -> "Figure":
-    """Cosines to the true inner gradient, a dot per task, beside held-out errors per head."""
-    figure, (left, right) = _figure(width=9.0, columns=2)
-    for index, values in enumerate(cosines.values()):
-        colour = COLOURS[index % len(COLOURS)]
-        spread = np.linspace(-0.18, 0.18, len(values))
-        left.scatter(index + spread, values, s=12, alpha=0.5, color=colour, linewidths=0)
-        left.hlines(np.nanmean(values), index - 0.3, index + 0.3, color=colour, linewidth=2)
-    left.axhline(0.0, color=FLOOR_COLOUR, linewidth=0.8)
-    left.set_xticks(range(len(cosines)), [name.replace("_", "\n") for name in cosines], fontsize=8)
-    left.set_ylim(-1.05, 1.05)
-    left.set_ylabel("cosine to the true inner gradient (per task; bar: mean)")
-    left.set_title(title, loc="left", fontsize=10)
-    labels = [
-        name if len(values) == 1 else f"{name}[{component}]"
-        for name, values in errors.items()
-        for component in range(len(values))
-    ]
-    heights = np.concatenate([np.zeros(0), *errors.values()])
-    right.barh(range(len(labels)), heights, color=COLOURS[0])
-    right.set_yticks(range(len(labels)), labels, fontsize=8)
-    right.invert_yaxis()
-    right.set_xlabel("held-out error (normalised units)")
-    return figure
-
-
 def _figure(*, width: float, columns: int = 1) -> "tuple[Figure, list[Axes]]":
     from matplotlib.figure import Figure  # slow, and few commands draw
 

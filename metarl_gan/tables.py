@@ -9,7 +9,8 @@ from rich.table import Table
 
 from metarl_gan.arm_comparison import ArmComparison
 from metarl_gan.fidelity_report import FidelityReport
-from metarl_gan.statistics import Interval
+from metarl_gan.statistics import FloatArray, Interval
+from metarl_gan.transition_report import TransitionFidelity, finite_mean
 
 PIPED_COLUMNS = 160
 """Width where there is no terminal to ask: wide enough that no cell is broken."""
@@ -64,31 +65,69 @@ def adaptation_table(comparison: ArmComparison) -> Table:
 
 
 def fidelity_table(report: FidelityReport) -> Table:
-    """Mean cosines to the true inner gradient, held-out errors per head, share generated."""
+    """Cosines to the true inner gradient, held-out errors, what there is of transitions."""
     table = plain_table(
         f"Fidelity on {len(report.task_ids)} held-out tasks of {report.family} ({report.split} "
         f"split), given {_episodes(report.episodes)} each"
     )
-    table.add_column("what")
-    table.add_column("mean", justify="right")
-    table.add_column("worst", justify="right")
-    for name, mean in report.gradient_cosine.items():
-        worst = np.nanmin(report.cosines[name])
-        table.add_row(f"gradient cosine, {name.replace('_', ' ')}", f"{mean:.3f}", f"{worst:.3f}")
-    table.add_section()
+    for name in ("what", "mean", "worst task"):
+        table.add_column(name, justify="left" if name == "what" else "right")
+    for label, cosines in (
+        ("gradient cosine", report.cosines),
+        ("task-specific cosine", report.task_specific_cosines),
+    ):
+        for name, values in cosines.items():
+            shown = "20 other real" if name == "real_20" else name.replace("_", " ")
+            _add_figures(table, f"{label}, {shown}", values, ".3f", low=True)
+        table.add_section()
     for head, errors in report.held_out_errors.items():
-        table.add_row(
-            f"held-out error, {head.replace('_', ' ')}",
-            f"{errors.mean():.4g}",
-            f"{errors.max():.4g}",
-        )
-    share, least = report.mean_generated_share, np.nanmin(report.generated_share)
-    table.add_row("share generated that the gate chose", f"{share:.0%}", f"{least:.0%}")
+        _add_figures(table, f"held-out error, {head.replace('_', ' ')}", errors, ".4g")
+    if report.transitions is not None:
+        table.add_section()
+        _add_transitions(table, report.transitions)
+    table.add_section()
+    _add_figures(
+        table, "share generated that the gate chose", report.generated_share, ".0%", low=True
+    )
     table.caption = (
-        f"The true gradient is that of {report.reference_episodes} real episodes per task. "
+        f"The true gradient is that of {report.reference_episodes} real episodes per task; "
+        "task-specific cosines are without what the true ones of all tasks have in common. "
         "Errors are in normalised units: 1 is what predicting the mean would give."
     )
     return table
+
+
+def _add_transitions(table: Table, found: TransitionFidelity) -> None:
+    for index, k in enumerate(found.k_steps):
+        steps = "1 step on" if k == 1 else f"{k} steps on"
+        _add_figures(table, f"error of the state {steps}", found.state_errors[index], ".4g")
+        _add_figures(table, f"error of the reward {steps}", found.reward_errors[index], ".4g")
+    table.add_section()
+    scores = found.terminations
+    counted = f"terminations, {scores.real:,} in {scores.transitions:,} transitions"
+    for name, value in (("precision", scores.precision), ("recall", scores.recall)):
+        table.add_row(f"{name} of {counted}", _shown(value, ".3f"), "")
+    table.add_row(
+        "energy distance, real and generated (p, all tasks)",
+        f"{_shown(finite_mean(found.energy_distances), '.3g')} (p {found.energy_p_value:.3g})",
+        _shown(found.energy_distances.max(), ".3g"),
+    )
+    ideal = f"real among real: {found.expected_coverage:.2f}"
+    _add_figures(table, f"coverage of real outcomes ({ideal})", found.coverages, ".2f", low=True)
+    _add_figures(table, "density of generated outcomes", found.densities, ".2f", low=True)
+
+
+def _add_figures(
+    table: Table, name: str, values: FloatArray, form: str, *, low: bool = False
+) -> None:
+    """A row of mean and worst value; with `low`, the lowest is the worst."""
+    known = values[~np.isnan(values)]
+    worst = (known.min() if low else known.max()) if known.size else float("nan")
+    table.add_row(name, _shown(finite_mean(values), form), _shown(worst, form))
+
+
+def _shown(value: float, form: str) -> str:
+    return "–" if np.isnan(value) else f"{value:{form}}"
 
 
 def settings_table(title: str, values: Mapping[str, object]) -> Table:

@@ -2,15 +2,19 @@
 
 import csv
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from metarl_gan import report_files
+from metarl_gan import fidelity_report, report_files
+from metarl_gan.fidelity_tensorboard import write_fidelity
 from metarl_gan.reports import AdaptationReport, ArmComparison, FidelityReport, ReportError
 from metarl_gan.statistics import interquartile_mean
+from metarl_gan.transition_report import Terminations, TransitionFidelity
 
 
 def adaptation(arm="generated", *, shift=0.0, ids=None, seed=0, **changes) -> AdaptationReport:
@@ -110,7 +114,7 @@ def test_contradictions_are_refused():
         ArmComparison(arms=(adaptation(), adaptation()))
     with pytest.raises(ReportError, match="differ in seed"):
         ArmComparison(arms=(adaptation(), adaptation("real only", seed=1)))
-    with pytest.raises(ReportError, match=r"real has shape \(2,\)"):
+    with pytest.raises(ReportError, match=r"real has shape \(2,\); expected \[tasks\] = \(3,\)"):
         fidelity(cosines={"real": [0.1, 0.2]})
 
 
@@ -193,6 +197,139 @@ def test_fidelity_report_means_and_round_trip(tmp_path):
     assert loaded.gradient_cosine == report.gradient_cosine
     np.testing.assert_array_equal(loaded.cosines["real"], report.cosines["real"])
     np.testing.assert_array_equal(loaded.held_out_errors["next_state"], [0.01, 0.02])
+
+
+def transitions(**changes) -> TransitionFidelity:
+    fields: dict[str, Any] = {
+        "episodes": 20,
+        "change_errors": [0.25, 0.75],
+        "k_steps": (1, 5),
+        "component_errors": [[0.1, 0.3], [1.0, 2.0]],
+        "state_errors": [[0.1, 0.2, 0.3], [1.0, np.nan, 2.0]],
+        "reward_errors": [[0.0, 0.1, 0.2], [np.nan, np.nan, np.nan]],
+        "terminations": Terminations(
+            transitions=100, real=0, predicted=2, expected=1.5, precision=0.0, recall=np.nan
+        ),
+        "energy_distances": [0.1, -0.05, 0.1],
+        "energy_p_values": [0.01, 0.5, 0.2],
+        "energy_p_value": 0.02,
+        "densities": [1.0, 0.5, 0.0],
+        "coverages": [0.9, 0.6, 0.0],
+        "expected_coverage": 0.97,
+    }
+    return TransitionFidelity(**(fields | changes))
+
+
+@pytest.fixture
+def no_figure(monkeypatch):
+    """Drawing takes a second, and what is saved beside the figure none."""
+    monkeypatch.setattr(fidelity_report, "write_figure", lambda path, _figure: path)
+
+
+def test_what_was_measured_of_transitions_round_trips(tmp_path, no_figure):
+    specific = {"generated": np.array([0.5, 0.25, np.nan]), "real": np.array([0.1, 0.2, 0.3])}
+    report = fidelity(transitions=transitions(), task_specific_cosines=specific, meta_iterations=7)
+    files = report.save(tmp_path)
+    assert "NaN" not in files["json"].read_text()
+    loaded = FidelityReport.load(tmp_path)
+    assert loaded.task_specific_cosine == pytest.approx({"generated": 0.375, "real": 0.2})
+    assert loaded.meta_iterations == 7
+    ours, theirs = report.transitions, loaded.transitions
+    assert ours is not None
+    assert theirs is not None
+    assert theirs.k_steps == (1, 5)
+    np.testing.assert_equal(theirs.to_dict(), ours.to_dict())
+    np.testing.assert_equal(loaded.scalars(), report.scalars())
+
+
+def test_a_fidelity_report_in_single_numbers():
+    found = fidelity(transitions=transitions()).scalars()
+    shown = {
+        "gradient_cosine/generated": 0.8,
+        "held_out_error/next_state": 0.015,
+        "transitions/change_error": 0.5,
+        "transitions/state_error/1_steps": 0.2,
+        "transitions/state_error/5_steps": 1.5,
+        "transitions/terminal_precision": 0.0,
+        "transitions/energy_p_value": 0.02,
+        "transitions/energy_distance": 0.05,
+        "transitions/coverage": 0.5,
+        "generated_share": 0.5,
+    }
+    assert {name: found[name] for name in shown} == pytest.approx(shown)
+    assert np.isnan(found["transitions/reward_error/5_steps"])
+    assert np.isnan(found["transitions/terminal_recall"])
+
+
+def test_fidelity_reports_of_earlier_versions_are_read(tmp_path, no_figure):
+    path = fidelity(transitions=transitions()).save(tmp_path)["json"]
+    content = json.loads(path.read_text())
+    for name in ("transitions", "task_specific_cosines", "meta_iterations", "drop_reasons"):
+        del content[name]
+    path.write_text(json.dumps(content))
+    loaded = FidelityReport.load(path)
+    assert loaded.transitions is None
+    assert loaded.task_specific_cosine == {}
+    assert len(loaded.figure().axes) == 2
+    assert len(fidelity(transitions=transitions()).figure().axes) == 5
+
+
+def test_transitions_that_contradict_themselves_are_refused(tmp_path, no_figure):
+    with pytest.raises(ReportError, match=r"state_errors has shape \(1, 3\); expected \(2, 3\)"):
+        transitions(state_errors=[[0.1, 0.2, 0.3]])
+    with pytest.raises(ReportError, match=r"component_errors has shape \(2, 1\)"):
+        transitions(component_errors=[[0.1], [0.2]])
+    with pytest.raises(ReportError, match=r"transitions: coverages has shape \(3,\)"):
+        fidelity(
+            transitions=transitions(),
+            task_ids=("a", "b"),
+            cosines={},
+            generated_share=[1.0, 0.5],
+        )
+    path = fidelity(transitions=transitions()).save(tmp_path)["json"]
+    content = json.loads(path.read_text())
+    del content["transitions"]["coverages"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ReportError, match="fidelity of transitions lacks coverages"):
+        FidelityReport.load(path)
+
+
+def test_a_figure_of_extremes_is_drawn():
+    """One task, nothing known, nothing right: still a figure."""
+    unknown = np.full((2, 1), np.nan)
+    found = transitions(
+        state_errors=unknown,
+        reward_errors=unknown,
+        component_errors=np.full((2, 2), np.nan),
+        energy_distances=[np.nan],
+        energy_p_values=[np.nan],
+        densities=[np.nan],
+        coverages=[np.nan],
+        expected_coverage=np.nan,
+    )
+    report = fidelity(
+        task_ids=("a",),
+        cosines={"generated": [np.nan], "other_task": [np.nan]},
+        held_out_errors={"reward": [np.inf]},
+        generated_share=[0.0],
+        transitions=found,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report.figure().canvas.draw()
+
+
+def test_fidelity_is_written_for_tensorboard(tmp_path):
+    report = fidelity(transitions=transitions(), meta_iterations=12)
+    folder = write_fidelity(report, tmp_path)
+    assert folder.parent == tmp_path / "tensorboard", "not among the files of the run itself"
+    written = EventAccumulator(str(folder)).Reload()
+    [event] = written.Scalars("fidelity_test/gradient_cosine/generated")
+    assert event.step == 12
+    assert event.value == pytest.approx(0.8)
+    assert written.Tags()["images"] == ["fidelity_test"]
+    with pytest.raises(KeyError):
+        written.Scalars("fidelity_test/transitions/terminal_recall")  # not a number
 
 
 def test_a_failing_write_leaves_the_former_file(tmp_path, monkeypatch):

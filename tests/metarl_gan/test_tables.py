@@ -16,6 +16,7 @@ from metarl_gan.tables import (
     settings_table,
     show_interval,
 )
+from metarl_gan.transition_report import Terminations, TransitionFidelity
 
 
 def printed(table) -> str:
@@ -105,6 +106,50 @@ def test_fidelity_table_has_every_source_and_head():
         "300 real episodes",
     ):
         assert shown in text
+
+
+def test_fidelity_table_shows_what_was_measured_of_transitions():
+    found = TransitionFidelity(
+        episodes=20,
+        change_errors=np.array([0.5]),
+        k_steps=(1, 20),
+        component_errors=np.array([[0.125], [1.5]]),
+        state_errors=np.array([[0.125, 0.125], [1.0, 2.0]]),
+        reward_errors=np.array([[0.25, 0.5], [np.nan, np.nan]]),
+        terminations=Terminations(
+            transitions=4000, real=8, predicted=0, expected=0.5, precision=np.nan, recall=0.0
+        ),
+        energy_distances=np.array([0.01, 0.03]),
+        energy_p_values=np.array([0.5, 0.1]),
+        energy_p_value=0.031,
+        densities=np.array([1.0, 0.5]),
+        coverages=np.array([0.875, 0.625]),
+        expected_coverage=0.969,
+    )
+    report = FidelityReport(
+        family="point-goal",
+        split="test",
+        seed=0,
+        episodes=1,
+        reference_episodes=300,
+        task_ids=("a", "b"),
+        cosines={"real_20": np.array([0.9, 0.8])},
+        task_specific_cosines={"real_20": np.array([0.5, np.nan])},
+        transitions=found,
+        held_out_errors={"reward": np.array([0.1])},
+        generated_share=np.array([0.5, 1.0]),
+    )
+    text = printed(fidelity_table(report))
+    rows = {line.strip().split("  ")[0]: line.split()[-2:] for line in text.splitlines() if line}
+    assert rows["gradient cosine, 20 other real"] == ["0.850", "0.800"]
+    assert rows["task-specific cosine, 20 other real"] == ["0.500", "0.500"]
+    assert rows["error of the state 1 step on"] == ["0.125", "0.125"]
+    assert rows["error of the state 20 steps on"] == ["1.5", "2"]
+    assert rows["error of the reward 20 steps on"] == ["–", "–"]
+    assert rows["precision of terminations, 8 in 4,000 transitions"][-1] == "–"
+    assert rows["recall of terminations, 8 in 4,000 transitions"][-1] == "0.000"
+    assert rows["energy distance, real and generated (p, all tasks)"] == ["0.031)", "0.03"]
+    assert rows["coverage of real outcomes (real among real: 0.97)"] == ["0.75", "0.62"]
 
 
 def test_settings_table_groups_digits():
