@@ -343,7 +343,7 @@ def test_fidelity_compares_all_sources(agent, monkeypatch):
     monkeypatch.setattr(tiny.Walk, "total_steps", 0)
     report = metarl_gan.fidelity(agent, tiny.walk(), tasks=3, episodes=2, seed=1)
     assert isinstance(report, FidelityReport)
-    assert set(report.gradient_cosine) == {"generated", "mixed", "real", "shuffled_context"}
+    assert set(report.gradient_cosine) >= {"generated", "mixed", "real", "shuffled_context"}
     assert all(values.shape == (3,) for values in report.cosines.values())
     assert all(-1.0 <= value <= 1.0 for value in report.gradient_cosine.values())
     assert set(report.held_out_errors) == {"next_state", "reward", "terminated"}

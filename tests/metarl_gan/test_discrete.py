@@ -68,7 +68,7 @@ def test_it_is_evaluated_and_its_fidelity_measured(agent):
     if family == "acrobot-physics":
         return  # the true gradient takes 200 episodes of 500 steps
     found = metarl_gan.fidelity(agent, family, tasks=2)
-    assert set(found.gradient_cosine) == {"generated", "mixed", "real", "shuffled_context"}
+    assert set(found.gradient_cosine) >= {"generated", "mixed", "real", "shuffled_context"}
     assert np.abs(list(found.gradient_cosine.values())).max() <= 1
 
 
