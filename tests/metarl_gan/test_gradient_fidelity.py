@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from metarl_gan import gradient_fidelity
+from metarl_gan.gradient_cosines import others_cosines, own_cosines
 from metarl_gan.gradient_fidelity import FidelityMeter
 from metarl_gan.streams import Streams
+from metarl_gan.transition_meter import transition_fidelity
 from tests.metarl_gan import tiny
 
 
@@ -19,6 +21,7 @@ def components():
 def small_reference(monkeypatch):
     monkeypatch.setattr(gradient_fidelity, "REFERENCE_CHUNKS", 3)
     monkeypatch.setattr(gradient_fidelity, "EPISODES_PER_CHUNK", 4)
+    monkeypatch.setattr(gradient_fidelity, "MANY_EPISODES", 3)
 
 
 def measure(components, family=None, tasks=None, episodes=1, seed=0):
@@ -30,9 +33,11 @@ def measure(components, family=None, tasks=None, episodes=1, seed=0):
 def test_sources_tasks_and_costs(components, monkeypatch):
     monkeypatch.setattr(tiny.Walk, "total_steps", 0)
     found = measure(components, episodes=2)
-    assert set(found.cosines) == {"generated", "mixed", "real", "shuffled_context"}
-    assert all(value.shape == (4,) for value in found.cosines.values())
-    assert all((np.abs(value) <= 1.0 + 1e-6).all() for value in found.cosines.values())
+    imagined, real = ("generated", "mixed", "shuffled_context"), ("real", "real_20", "other_task")
+    for cosines in (found.cosines, found.task_specific):
+        assert set(cosines) == {*imagined, *real}
+        assert all(value.shape == (4,) for value in cosines.values())
+        assert all((np.abs(value) <= 1.0 + 1e-6).all() for value in cosines.values())
     assert found.real_steps == tiny.Walk.total_steps
     assert found.share.tolist() == [0.5] * 4
 
@@ -66,12 +71,91 @@ def test_what_the_learner_has_drifted_to_does_not_matter(components):
 
 
 def test_a_shuffled_context_is_another_task_s(components):
-    """With one task there is no other, and the control is the thing itself."""
+    """With one task there is no other."""
     tasks = tiny.walk().sample(1, split="test", seed=2)
     cosines = measure(components, tasks=tasks).cosines
-    assert np.array_equal(cosines["generated"], cosines["shuffled_context"])
+    assert np.isnan(cosines["shuffled_context"]).all()
+    assert np.isnan(cosines["other_task"]).all()
+    assert np.isfinite(cosines["generated"]).all()
     cosines = measure(components).cosines
     assert not np.array_equal(cosines["generated"], cosines["shuffled_context"])
+
+
+def test_branched_imagination_is_shuffled_by_its_neighbour_s_context():
+    """Rollouts of another task would begin where that task has been: only the context may vary."""
+    branching = tiny.trained_components(augmentation__start="own_states")
+    pair = tiny.walk().sample(2, split="test", seed=2)
+    found = measure(branching, tasks=pair).cosines["shuffled_context"]
+    assert np.isfinite(found).all()
+    twins = measure(branching, tasks=[pair[0], pair[0]]).cosines
+    assert not np.array_equal(twins["generated"], twins["shuffled_context"])
+    alone = measure(branching, tasks=pair[:1]).cosines
+    assert np.isnan(alone["shuffled_context"]).all()
+
+
+def test_the_policy_sees_observations_as_they_are(components):
+    """A trained scale makes most of any gradient the same for all tasks."""
+    assert components.policy.observation_scale() is not None
+    scaled = tiny.tiny_components()
+    scaled.restore(components.tensors())
+    size = scaled.policy.n_inputs
+    scaled.policy.set_observation_scale(torch.full((size,), 5.0), torch.full((size,), 0.1))
+    ours, theirs = measure(components).cosines, measure(scaled).cosines
+    for name in ours:
+        assert np.array_equal(ours[name], theirs[name]), name
+
+
+def test_transitions_are_held_against_episodes_that_the_context_lacks(components, monkeypatch):
+    seen = []
+
+    def watched(gan, context, held_out, stream):
+        seen.append((context, held_out))
+        return transition_fidelity(gan, context, held_out, stream)
+
+    def inferring(support, *args):
+        seen.append(support)
+        return infer(support, *args)
+
+    infer = components.gan.infer
+    monkeypatch.setattr(components.gan, "infer", inferring)
+    monkeypatch.setattr(gradient_fidelity, "transition_fidelity", watched)
+    found = measure(components).transitions
+    support, (context, held_out) = seen
+    assert len(context.encoding) == 4
+    assert held_out.valid.shape == (4, 3, tiny.HORIZON)
+    starts = held_out.observations[:, :, 0]
+    assert not torch.isclose(starts, support.observations[:, :, 0]).all(-1).any()
+    assert found.episodes == 3
+    assert found.state_errors.shape == (5, 4)
+    # An episode of six steps has no tenth.
+    assert np.isfinite(found.state_errors[:3]).all()
+    assert np.isnan(found.reward_errors[3:]).all()
+    assert found.terminations.transitions == held_out.n_valid()
+    assert found.terminations.real == int(held_out.terminated.sum())
+    assert ((found.energy_p_values > 0) & (found.energy_p_values <= 1)).all()
+    assert ((found.coverages >= 0) & (found.coverages <= 1)).all()
+
+
+def test_cosines_by_hand():
+    true = torch.tensor([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0], [3.0, 4.0]])
+    ours = torch.tensor([[2.0, 0.0], [1.0, -1.0], [1.0, 0.0], [0.0, 0.0]])
+    own = own_cosines(ours, true)
+    torch.testing.assert_close(
+        own, torch.tensor([1.0, -(0.5**0.5), torch.nan, 0.0]), equal_nan=True
+    )
+    others = others_cosines(ours, true)
+    # Of the others' directions (1, 0), (1, -1) / sqrt(2), (1, 0) and none.
+    half = 0.5**0.5
+    expected = [(half + 1) / 3, 0.0, torch.nan, (0.6 + half * (0.6 - 0.8) + 0.6) / 3]
+    torch.testing.assert_close(others, torch.tensor(expected), equal_nan=True)
+
+
+def test_what_all_tasks_have_in_common_is_taken_off(components):
+    """Of two tasks the true gradients less their mean are opposite."""
+    pair = tiny.walk().sample(2, split="test", seed=2)
+    found = measure(components, tasks=pair)
+    assert found.task_specific["other_task"] == pytest.approx([-1.0, -1.0])
+    assert (found.cosines["other_task"] > -1.0 + 1e-3).all()
 
 
 def test_broken_tasks_are_dropped_wherever_they_break(components, monkeypatch):
