@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from metarl_gan.adversarial_game import AdversarialGame
 from metarl_gan.discriminator import Discriminator, judged_inputs
@@ -270,6 +271,30 @@ def test_a_judgement_that_is_no_number_is_the_worst():
     game, _ = judging_by_change()
     found = game.acceptance(rows_of([[1.0, math.nan, 1.0, -math.inf, 1.0]]), NO_ENCODING[:1])[0]
     assert found.tolist() == pytest.approx([1, 0, 1, 0, 1], abs=1e-5)
+
+
+class NothingRead(TorchDispatchMode):
+    """Fails where a value is read from the device, which would wait for it."""
+
+    reading = ("aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select")
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        assert func.name() not in self.reading
+        return func(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_nothing_waits_for_the_device(objective):
+    changes = {"spectral_norm": None, "r1_weight": 1.0, "feature_matching": 1.0, "packing": 2}
+    game, _ = game_of(objective, hidden_sizes=(6,), **changes)
+    rows, encoding = some(3, 4, SIZE), some(3, 1)
+    with NothingRead():
+        game.discriminator_loss(rows, rows, encoding, stream())["discriminator_loss"].backward()
+        game.generator_loss(rows, rows, encoding)
+        game.density_ratio(rows, encoding)
+        game.acceptance(rows, encoding)
+        with pytest.raises(AssertionError):
+            rows[0, 0, 0].item()
 
 
 def two_outcomes(shape, encoding, rng):
