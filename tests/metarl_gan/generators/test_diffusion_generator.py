@@ -1,0 +1,106 @@
+"""The diffusion generator: known targets reproduced, and fixed losses without a stream."""
+
+import pytest
+import torch
+
+from metarl_gan.generators.denoiser import MEAN_LOG_LEVEL, STD_LOG_LEVEL, Denoiser
+from metarl_gan.generators.diffusion_generator import FIXED_ROWS
+from tests.agents.toys import stream
+from tests.metarl_gan.generators import toys
+
+
+def test_a_gaussian_target_is_reproduced():
+    generator, std = toys.fitted("diffusion"), toys.SCATTER
+    for encoding in (-1.0, 1.0):
+        changes = toys.samples(generator, -1.0, encoding).changes
+        assert changes.mean().item() == pytest.approx(0.5 * encoding, abs=0.1)
+        assert changes.std().item() == pytest.approx(std, rel=0.2)
+    # What the best denoiser says of N(m, s²): (s² x + level² m) / (s² + level²).
+    noisy = torch.linspace(-0.5, 1.5, 6).reshape(1, 6, 1)
+    conditions = torch.tensor([-1.0, 0.0, 1.0]).expand(1, 6, 3)
+    denoiser = Denoiser(generator.weights(), "dynamics", conditions)
+    for level in (0.15, 0.3, 0.6):
+        best = (std**2 * noisy + level**2 * 0.5) / (std**2 + level**2)
+        found = denoiser.denoise(noisy, level)
+        assert (found - best).square().mean().sqrt() < 0.1
+
+
+def test_both_of_two_modes_are_covered():
+    generated = toys.samples(toys.fitted("diffusion"), 1.0, 0.5)
+    changes = generated.changes
+    assert (changes > 0).float().mean().item() == pytest.approx(0.5, abs=0.1)
+    assert (changes.abs() < 0.5).float().mean() < 0.06
+    assert (changes.abs() - 1.0).abs().mean() < 0.15
+    # Reward and termination are those of the outcome that was generated.
+    assert (generated.rewards - (changes + 0.5) / 1.5).square().mean() < 0.02
+    clear = changes.abs() > 0.5
+    assert torch.equal(generated.terminated_logits[clear] > 0, changes[clear] > 0)
+
+
+def test_losses_without_a_stream_are_those_of_the_fixed_levels_and_noises():
+    generator, rows = toys.make("diffusion"), toys.random_rows(2, 5)
+    encoding = torch.randn(2, 5, toys.ENCODING, generator=stream(3))
+    weights = {n: v.repeat(2, *[1] * (v.ndim - 1)) for n, v in generator.weights().items()}
+    found = generator.losses(weights, rows, encoding, None)
+    given = torch.cat([rows.states, rows.actions, encoding], dim=-1)
+    dynamics = Denoiser(weights, "dynamics", given)
+    reward = Denoiser(weights, "reward", torch.cat([given, rows.changes], dim=-1))
+    for row in range(5):
+        for denoiser, normals, data, loss in (
+            (dynamics, generator.fixed_dynamics[row], rows.changes, found.state),
+            (reward, generator.fixed_reward[row], rows.rewards, found.reward),
+        ):
+            level = float(torch.exp(MEAN_LOG_LEVEL + STD_LOG_LEVEL * normals[0]))
+            denoised = denoiser.denoise(data + level * normals[1:], level)
+            squared = (denoised - data)[:, row].square().mean(-1)
+            # EDM's weight, for data with standard deviation 1.
+            expected = squared * (1.0 + level**2) / level**2
+            torch.testing.assert_close(loss[:, row], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_fixed_levels_are_spread_evenly_over_however_few_rows():
+    generator = toys.make("diffusion")
+    for fixed in (generator.fixed_dynamics, generator.fixed_reward):
+        assert fixed.isfinite().all()
+        for n_rows in (8, 64):
+            shares = torch.special.ndtr(fixed[:n_rows].double())
+            for column in shares.T:
+                assert sorted((column * n_rows).long().tolist()) == list(range(n_rows))
+        assert (torch.corrcoef(fixed[:64].T) - torch.eye(fixed.shape[-1])).abs().max() < 0.2
+
+
+def test_fixed_levels_repeat_beyond_those_there_are():
+    generator, n_rows = toys.make("diffusion", states=1, encoding=1), FIXED_ROWS + 1
+    one = torch.zeros(1, 1, dtype=torch.long), torch.zeros(1, n_rows, dtype=torch.long)
+    rows = toys.random_rows(1, 1, states=1).index(*one)
+    losses = generator.losses(generator.weights(), rows, torch.zeros(1, n_rows, 1), None)
+    assert losses.state.shape == (1, n_rows)
+    for loss in (losses.state[0], losses.reward[0]):
+        torch.testing.assert_close(loss[0], loss[-1])
+        assert (loss[0] - loss[1]).abs() > 1e-3 * loss[0]
+
+
+def test_weights_hold_nothing_but_networks():
+    generator = toys.make("diffusion")
+    assert set(generator.state_dict()) == set(generator.weights())
+    assert {name.split(".")[0] for name in generator.weights()} == {
+        "dynamics",
+        "reward",
+        "termination",
+    }
+    twin = toys.make("diffusion")
+    assert torch.equal(generator.fixed_dynamics, twin.fixed_dynamics)
+
+
+def test_more_steps_come_nearer_to_the_flow():
+    """The error of few steps against many, from the same noise."""
+    state, found = toys.fitted("diffusion").state_dict(), {}
+    for steps in (2, 8, 16, 128):
+        generator = toys.make(
+            "diffusion", states=1, encoding=1, hidden_sizes=(32, 32), diffusion_steps=steps
+        )
+        generator.load_state_dict(state)
+        found[steps] = toys.samples(generator, -1.0, 0.0, n_samples=200).changes
+    errors = [(found[n] - found[128]).abs().mean().item() for n in (2, 8, 16)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[1] < 0.05
