@@ -1,5 +1,7 @@
 """MetaAgent: what training gives, and what adapts to one environment."""
 
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium
@@ -10,10 +12,13 @@ from metarl_gan.agents.adapted_policy import AdaptedPolicy
 from metarl_gan.agents.collector import AllTasksDroppedError, collect
 from metarl_gan.components import Components
 from metarl_gan.config import Config
+from metarl_gan.context_error import ContextError
+from metarl_gan.data_augmentation import GeneratedAugmentation
 from metarl_gan.envs.single_environment import SingleEnvironment
 from metarl_gan.envs.stepping.sync_vector import SyncTaskVectorEnv
 from metarl_gan.envs.task import Task
 from metarl_gan.envs.transitions import Transitions
+from metarl_gan.gan import ConditionalGAN
 from metarl_gan.streams import Streams
 
 
@@ -61,7 +66,8 @@ class MetaAgent:
 
         Raises `ValueError` for other spaces, a negative number of episodes, an environment
         that raises or returns numbers that are not finite, or a generator that needs to know more
-        of the task than there is.
+        of the task than there is. Warns if what was played is too short for the generator, so
+        that the agent adapts on real data alone.
         """
         parts = self.components
         parts.require_spaces_of(env, "the environment")
@@ -77,12 +83,67 @@ class MetaAgent:
             parts.policy, parameters, parts.observation_space, env.action_space, seed=seed
         )
 
+    def imagine(
+        self,
+        context: Transitions,
+        *,
+        n_rollouts: int = 8,
+        n_steps: int | None = None,
+        seed: int = 0,
+        task: Task | None = None,
+    ) -> Transitions:
+        """Roll the initial policy out in the generator, under real transitions of one task.
+
+        `context [1, episodes, time]`; gives `[1, n_rollouts, n_steps]`, in the environment's
+        units. Rollouts are as long as in the run (`augmentation.rollout_steps`) unless `n_steps`
+        says otherwise. `task` as in `adapt`.
+
+        Raises `ContextError` for a context that is too short, has numbers that are not finite, or
+        is of another family's shapes, and for an agent without a trained generator; `ValueError`
+        for numbers below 1.
+        """
+        parts, gan = self.components, self._trained_gan()
+        for name, value in (("n_rollouts", n_rollouts), ("n_steps", n_steps)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}; give 1 or more")
+        if context.n_tasks != 1:
+            raise ContextError(
+                f"the context is of {context.n_tasks} tasks; give that of one: context.select(0)"
+            )
+        context = context.to(parts.device)
+        gan.require_context(context)
+        augmentation = parts.augmentation()
+        assert isinstance(augmentation, GeneratedAugmentation)  # there is a GAN
+        stream = Streams(seed, parts.device).torch("agent-imagination")
+        inferred = augmentation.infer(context, stream, None if task is None else [task])
+        dream = augmentation.dream(context, inferred, stream, n_rollouts)
+        dream = replace(dream, n_steps=n_steps or dream.n_steps)
+        return dream.rollouts(parts.meta_learner.initial_policy(1))
+
+    def _trained_gan(self) -> ConditionalGAN:
+        gan = self.components.gan
+        if gan is None or not gan.trained:
+            what = "without a generator" if gan is None else "whose generator has not learnt yet"
+            raise ContextError(
+                f"this agent is {what} (generated={self.config.generated}, generator.kind="
+                f"{self.config.generator.kind!r}, {self.meta_iterations} meta-iterations), so that "
+                "nothing can take the context: train one that has"
+            )
+        return gan
+
     def _adapted(
         self, support: Transitions, streams: Streams, *, generated: bool, task: Task | None
     ) -> dict[str, Tensor]:
         """Parameters `[1, ...]` after the inner loop on one task's support and what it tells."""
-        parts = self.components
+        parts, least = self.components, self.config.least_support
         known = None if task is None else [task]
+        if generated and parts.gan is not None and support.n_valid() < least:
+            warnings.warn(
+                f"{support.n_valid()} real transitions were played, and the generator takes "
+                f"{least} to say anything of the task: adapting on real data alone; play more "
+                "episodes",
+                stacklevel=3,
+            )
         mixture = parts.augmentation(generated=generated).mix(
             support, streams.torch("adapt-imagination"), known
         )

@@ -188,6 +188,16 @@ class Config:
         return self.generated and self.augmentation.mode != "none" and self.generator.kind != "none"
 
     @property
+    def least_support(self) -> int:
+        """Real transitions of a task below which nothing is generated for it.
+
+        A gate that decides from the task's own needs as many again, to hold its generator against.
+        """
+        augmentation, least = self.augmentation, self.encoder.min_context
+        own = augmentation.mode == "gated" and augmentation.gate == "own_task"
+        return 2 * least if own else least
+
+    @property
     def has_discriminator(self) -> bool:
         """Whether the generator is trained against a discriminator."""
         return self.generator.kind == "gan" and self.adversarial.adversarial_weight > 0

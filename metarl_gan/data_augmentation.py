@@ -122,14 +122,25 @@ class GeneratedAugmentation(DataAugmentation):
         if not self._gan.trained:
             nothing = support.rewards.new_zeros(support.n_tasks)
             return Mixture(data=RealData(rows), share=nothing)
-        context = self._gan.infer(support, stream, self._descriptors(tasks, stream.device))
+        context = self.infer(support, stream, tasks)
         share = shares(self._gan, context.errors, self._config.augmentation)
+        too_short = support.valid.flatten(1).sum(-1) < self._config.least_support
+        share = share.masked_fill(too_short, 0.0)
         if not bool((share > 0).any()):
             return Mixture(data=RealData(rows), share=share, errors=context.errors)
         if self._config.augmentation.shuffled_context:
             context = _shuffled(context)
         data = RealAndImagined(rows, share, self.dream(support, context, stream))
         return Mixture(data=data, share=share, errors=context.errors)
+
+    def infer(
+        self, support: Transitions, stream: torch.Generator, tasks: Sequence[Task] | None = None
+    ) -> TaskContext:
+        """What is known of the tasks of `support [tasks, episodes, time]`.
+
+        Raises `ConfigError` if the encoder takes descriptors and `tasks` are not given.
+        """
+        return self._gan.infer(support, stream, self._descriptors(tasks, stream.device))
 
     def dream(
         self,

@@ -53,7 +53,13 @@ class GeneratedDream(Dream):
     window_steps: int = 1
 
     def rows(self, parameters: Parameters) -> PolicyRows:
-        rollouts = imagine(
+        rollouts = self.rollouts(parameters)
+        rows = policy_rows(rollouts, self.learner)
+        return rows if self.game is None else _weigh(rows, self._acceptance(self.game, rollouts))
+
+    def rollouts(self, parameters: Parameters) -> Transitions:
+        """Generated transitions `[tasks, n_rollouts, n_steps]` under `parameters [tasks, ...]`."""
+        return imagine(
             self.gan,
             self.context,
             self.policy,
@@ -63,8 +69,6 @@ class GeneratedDream(Dream):
             self.stream,
             self.dtype,
         )
-        rows = policy_rows(rollouts, self.learner)
-        return rows if self.game is None else _weigh(rows, self._acceptance(self.game, rollouts))
 
     def _starts(self) -> Tensor:
         if self.support is None:

@@ -10,6 +10,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.config import Config
 from metarl_gan.context_encoder import ContextEncoder
+from metarl_gan.context_error import require_context
 from metarl_gan.discriminator import Discriminator
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.generator import Generated, Generator, over_rows
@@ -132,6 +133,10 @@ class ConditionalGAN(nn.Module):
         elites = self.member_errors.topk(self.n_elites, largest=False).indices
         return {name: value[elites] for name, value in weights.items()}
 
+    def require_context(self, context: Transitions) -> None:
+        """Raise `ContextError` unless tasks can be inferred from `context [tasks, envs, time]`."""
+        require_context(self.space, context, self.min_context)
+
     def infer(
         self,
         support: Transitions,
@@ -194,9 +199,7 @@ class ConditionalGAN(nn.Module):
         return self._generate(context, states, actions, None, stream)
 
     @torch.no_grad()
-    def errors(
-        self, rows: Rows, context: TaskContext, stream: torch.Generator
-    ) -> HeldOutErrors:
+    def errors(self, rows: Rows, context: TaskContext, stream: torch.Generator) -> HeldOutErrors:
         """One-step errors of the averaged generator on real rows `[tasks, rows]`.
 
         The reward is asked about the real change of state, so that its error is its own.
@@ -223,16 +226,15 @@ class ConditionalGAN(nn.Module):
             adapted=context.weights is not None,
         )
         spread = over_rows(context.encoding, states.shape[1])
-        inputs = [turns.split(value) for value in (states, actions, spread)]
+        states_, actions_, encoding = (turns.split(value) for value in (states, actions, spread))
         noise = torch.randn(
-            (*inputs[0].shape[:2], generator.noise_size + generator.reward_noise_size),
+            (*states_.shape[:2], generator.noise_size + generator.reward_noise_size),
             generator=stream,
             device=states.device,
         )
-        made = generator.generate(weights, *inputs, noise)
+        made = generator.generate(weights, states_, actions_, encoding, noise)
         if changes is not None:
             of_reward = noise[..., generator.noise_size :]
-            states_, actions_, encoding = inputs
             rewards = generator.rewards(
                 weights, states_, actions_, turns.split(changes), encoding, of_reward
             )

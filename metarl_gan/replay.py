@@ -81,8 +81,10 @@ class Replay:
         lengths = batch.valid.sum(-1).flatten().to(self.device)
         self.lengths[slots, places] = lengths[sources]
         if descriptors is not None and self.descriptors.shape[1]:
-            of_tasks = torch.tensor([self._slot_of[name] for name in task_ids if name in self._slot_of])
-            self.descriptors[of_tasks.to(self.device)] = descriptors.to(self.device)
+            # Of tasks that were evicted within this very batch nothing is kept.
+            kept = [row for row, name in enumerate(task_ids) if name in self._slot_of]
+            of_tasks = torch.tensor([self._slot_of[task_ids[row]] for row in kept])
+            self.descriptors[of_tasks.to(self.device)] = descriptors[kept].to(self.device)
 
     def sample(
         self,
@@ -123,9 +125,9 @@ class Replay:
             (slots.unsqueeze(-1), target_episodes, window_steps),
             (stranger_slots, stranger_episodes, 1),
         ):
-            slot, lengths = slot.expand_as(episodes), self.lengths[slot, episodes]
+            lengths = self.lengths[slot, episodes]
             starts = below((lengths - steps + 1).clamp(min=1), tuple(episodes.shape))
-            rows.append(self._windows(slot, episodes, starts, lengths, steps))
+            rows.append(self._windows(slot.expand_as(episodes), episodes, starts, lengths, steps))
         context, targets, strangers = rows
         return ContextAndTargets(
             context=context,
@@ -217,7 +219,7 @@ class Replay:
     def _windows(
         self, slots: Tensor, episodes: Tensor, starts: Tensor, lengths: Tensor, steps: int
     ) -> Transitions:
-        """Consecutive rows from the given ones `[tasks, windows]`: `[tasks, 1, windows * steps]`."""
+        """Consecutive rows from those at `starts [tasks, windows]`: `[tasks, 1, rows]`."""
         times = starts.unsqueeze(-1) + torch.arange(steps, device=self.device)
         valid = (times < lengths.unsqueeze(-1)).flatten(1).unsqueeze(1)
         times = times.clamp(max=self._longest - 1).flatten(1)

@@ -1,0 +1,74 @@
+"""What may serve as a generator's context: real transitions of its family, and enough of them."""
+
+import torch
+from torch import Tensor
+
+from metarl_gan.envs.transitions import Transitions
+from metarl_gan.transition_space import TransitionSpace
+
+
+class ContextError(ValueError):
+    """Transitions that a generator cannot take as its context, or no generator to take them."""
+
+
+def require_context(space: TransitionSpace, context: Transitions, min_context: int) -> None:
+    """Raise `ContextError` unless `context [tasks, episodes, time]` can be inferred from.
+
+    Of every task there must be `min_context` valid transitions, real ones of the shapes and types
+    of `space`, and finite.
+    """
+    _require_shapes(space, context)
+    if bool((context.generated & context.valid).any()):
+        raise ContextError("the context has generated transitions; give real ones only")
+    for name in ("observations", "actions", "rewards", "next_observations"):
+        _require_finite(name, getattr(context, name), context.valid)
+    if space.discrete_start is not None:
+        _require_choices(space, context.actions[context.valid], space.discrete_start)
+    least = int(context.valid.flatten(1).sum(-1).min())
+    if least < min_context:
+        raise ContextError(
+            f"the context has {least} valid transitions of a task; this generator says nothing "
+            f"of fewer than {min_context} (encoder.min_context): give longer or more episodes"
+        )
+
+
+def _require_shapes(space: TransitionSpace, context: Transitions) -> None:
+    size, discrete = context.observations.shape[-1], context.actions.ndim == 3
+    if size != space.state_size:
+        raise ContextError(
+            f"the context's observations have {size} components; those of this generator's "
+            f"family have {space.state_size}: give transitions of that family"
+        )
+    if discrete != (space.discrete_start is not None):
+        given, wanted = ("discrete", "continuous") if discrete else ("continuous", "discrete")
+        raise ContextError(
+            f"the context's actions are {given}; those of this generator's family are {wanted}: "
+            "give transitions of that family"
+        )
+    if not discrete and context.actions.shape[-1] != space.action_size:
+        raise ContextError(
+            f"the context's actions have {context.actions.shape[-1]} components; those of this "
+            f"generator's family have {space.action_size}: give transitions of that family"
+        )
+
+
+def _require_finite(name: str, values: Tensor, valid: Tensor) -> None:
+    if values.ndim == valid.ndim:
+        values = values.unsqueeze(-1)
+    broken = (valid & ~torch.isfinite(values).all(-1)).nonzero()
+    if len(broken):
+        task, episode, time = broken[0].tolist()
+        found = values[task, episode, time].tolist()
+        raise ContextError(
+            f"the context's {name} are {found} at step {time} of episode {episode}; valid rows "
+            "must be finite numbers: leave that episode out, or mark those rows as not valid"
+        )
+
+
+def _require_choices(space: TransitionSpace, chosen: Tensor, start: int) -> None:
+    outside = chosen[(chosen < start) | (chosen >= start + space.action_size)]
+    if len(outside):
+        raise ContextError(
+            f"the context has action {int(outside[0])}; those of this generator's family are "
+            f"{start} to {start + space.action_size - 1}: give transitions of that family"
+        )
