@@ -31,6 +31,8 @@ def ablation_figure(summary: AblationSummary) -> "Figure":
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(axis="x", alpha=0.25)
+        for row in range(1, len(summary.arms)):
+            axis.axhline(row - 0.5, color=FLOOR_COLOUR, alpha=0.3, linewidth=0.6)
     axes[0].set_yticks(range(len(summary.arms)), [arm.name for arm in summary.arms])
     axes[0].set_ylim(len(summary.arms) - 0.4, -0.6)
     most = max(len(arm.seeds) for arm in summary.arms)
@@ -66,12 +68,11 @@ def _returns(axes: "Axes", summary: AblationSummary) -> None:
 def _differences(axes: "Axes", summary: AblationSummary) -> None:
     axes.axvline(0.0, color=FLOOR_COLOUR, linewidth=1.0)
     for row, arm in enumerate(summary.arms):
-        for episode, (interval, offset) in enumerate(_spread(arm.difference or ())):
-            if episode:
-                colour = COLOURS[(episode - 1) % len(COLOURS)]
-                _draw(axes, interval, row + offset, colour, None, hollow=False)
+        for episode, (interval, offset) in enumerate(_spread((arm.difference or ())[1:])):
+            colour = COLOURS[episode % len(COLOURS)]
+            _draw(axes, interval, row + offset, colour, None, hollow=False)
     _mark_baseline(axes, summary.arms)
-    axes.set_xlabel(f"difference to {NONE}, paired by seed and task (IQM, 95 % interval)")
+    axes.set_xlabel(f"difference to {NONE} (paired, IQM, 95 % interval)")
 
 
 def _mark_baseline(axes: "Axes", arms: Sequence[ArmSummary]) -> None:
@@ -97,6 +98,7 @@ def _draw(
         interval.estimate,
         height,
         marker="o",
+        markersize=5.0,
         color=colour,
         markerfacecolor="white" if hollow else colour,
         linestyle="none",

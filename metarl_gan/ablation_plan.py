@@ -85,7 +85,7 @@ class AblationPlan:
         _require_different(jobs[: len(self.arms)])
         return tuple(jobs)
 
-    def command(self, out: Path) -> str:
+    def command(self, out: str | Path) -> str:
         """What to run in a shell to get the same."""
         evaluation = self.evaluation
         built_in = [arm for arm in self.arms if arm == BUILT_IN.get(arm.name)]

@@ -1,6 +1,5 @@
 """The tables and files of an ablation, made from the files of its jobs alone."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,19 +8,11 @@ from rich.table import Table
 
 from metarl_gan.ablation_figure import ablation_figure
 from metarl_gan.ablation_results import UNITS, read_results
-from metarl_gan.ablation_summary import AblationSummary, ArmSummary
+from metarl_gan.ablation_summary import AblationSummary
 from metarl_gan.arms import GAN, NONE
 from metarl_gan.report_files import write_bytes, write_figure, write_json
-from metarl_gan.statistics import Interval
 from metarl_gan.tables import plain_table, show_interval
 
-COSINES = {
-    "generated": "generated",
-    "mixed": "mixed",
-    "real": "real",
-    "shuffled_context": "shuffled",
-}
-"""Data whose gradient is compared with the true one, as it is said."""
 NOTHING = "–"
 
 
@@ -91,8 +82,8 @@ def verdict(summary: AblationSummary) -> str:
 
 
 def grids(summary: AblationSummary) -> tuple[Grid, ...]:
-    """Returns; differences and probabilities of improvement; the generators and costs."""
-    return (_returns(summary), _comparisons(summary), _generators(summary))
+    """Returns; differences and probabilities of improvement; fidelity; costs."""
+    return (_returns(summary), _comparisons(summary), _fidelities(summary), _costs(summary))
 
 
 def _returns(summary: AblationSummary) -> Grid:
@@ -111,54 +102,53 @@ def _returns(summary: AblationSummary) -> Grid:
 
 
 def _comparisons(summary: AblationSummary) -> Grid:
-    after = range(1, summary.episodes + 1)
-    header = ["arm"]
-    for title in (f"difference to {NONE}", f"P(> {NONE})", f"P(> {GAN})"):
-        # With one column each there is nothing to tell apart.
-        header += [title if summary.episodes == 1 else f"{title}, {k}" for k in after]
     rows = []
-    for arm in summary.arms:
-        differences: Sequence[Interval | None] = arm.difference or [None] * (summary.episodes + 1)
-        cells = [
-            NOTHING if interval is None else show_interval(interval, signed=True)
-            for interval in differences[1:]
-        ]
-        for chances in (arm.over_none, arm.over_gan):
-            cells += [NOTHING if chances is None else f"{chances[k]:.2f}" for k in after]
-        rows.append((arm.name, *cells))
+    for episode in range(1, summary.episodes + 1):
+        for arm in summary.arms:
+            interval = arm.difference[episode] if arm.difference else None
+            difference = NOTHING if interval is None else show_interval(interval, signed=True)
+            chances = (
+                NOTHING if chance is None else f"{chance[episode]:.2f}"
+                for chance in (arm.over_none, arm.over_gan)
+            )
+            rows.append((f"{arm.name}, {_after(episode)}", difference, *chances))
     return Grid(
-        title=f"After {'1' if summary.episodes == 1 else f'1 to {summary.episodes}'} real "
-        "episodes: differences paired by seed and task, IQM [95 % interval], and the probability "
-        "that a run is better on a task",
-        header=tuple(header),
+        title="Differences paired by seed and task: IQM [95 % interval]; probability that a run is "
+        "better on a task",
+        header=("arm", f"difference to {NONE}", f"P(> {NONE})", f"P(> {GAN})"),
         rows=tuple(rows),
     )
 
 
-def _generators(summary: AblationSummary) -> Grid:
-    simulated = any(arm.spent["simulator_steps"] for arm in summary.arms)
-    units = {**UNITS, **({"simulator_steps": "simulator steps"} if simulated else {})}
-    costs = ("share", "in training", "training s", *units.values())
+def _fidelities(summary: AblationSummary) -> Grid:
+    names = list(dict.fromkeys(name for arm in summary.arms for name in arm.cosines))
+    rows = []
+    for arm in summary.arms:
+        cosines = (f"{arm.cosines[name]:.2f}" if name in arm.cosines else NOTHING for name in names)
+        share = NOTHING if arm.share is None else f"{arm.share:.0%}"
+        rows.append((arm.name, *cosines, share, f"{arm.training_share:.0%}"))
     return Grid(
-        title="Given one real episode: mean cosine to the true inner gradient, of generated data, "
-        "mixed data, that episode alone, and data generated under another task's context; share "
-        "of generated data, on held-out tasks and in training; what training took",
-        header=("arm", *(f"cos {name}" for name in COSINES.values()), *costs),
-        rows=tuple(_generator_row(arm, list(units)) for arm in summary.arms),
+        title="Mean cosine to the true inner gradient by data, given one real episode; mean share "
+        "of generated data",
+        header=("arm", *(name.replace("_", " ") for name in names), "share", "share in training"),
+        rows=tuple(rows),
     )
 
 
-def _generator_row(arm: ArmSummary, units: list[str]) -> tuple[str, ...]:
-    cosines = [f"{arm.cosines[name]:.2f}" if name in arm.cosines else NOTHING for name in COSINES]
-    share = NOTHING if arm.share is None else f"{arm.share:.0%}"
-    spent = (f"{arm.spent[unit]:,.0f}" for unit in units)
-    return (
-        arm.name,
-        *cosines,
-        share,
-        f"{arm.training_share:.0%}",
-        f"{arm.training_seconds:,.0f}",
-        *spent,
+def _costs(summary: AblationSummary) -> Grid:
+    units = {**UNITS, "simulator_steps": "simulator steps"}
+    rows = (
+        (
+            arm.name,
+            *(f"{arm.spent[unit]:,.0f}" for unit in units),
+            f"{arm.training_seconds:,.0f}",
+        )
+        for arm in summary.arms
+    )
+    return Grid(
+        title="What training took, mean over seeds",
+        header=("arm", *units.values(), "seconds"),
+        rows=tuple(rows),
     )
 
 

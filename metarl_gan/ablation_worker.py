@@ -3,6 +3,7 @@
 A job that was interrupted goes on where it was when it is started again.
 """
 
+import json
 import re
 import statistics
 import sys
@@ -15,10 +16,10 @@ import metarl_gan
 from metarl_gan.ablation_jobs import RESULT_KIND, Job
 from metarl_gan.agent import MetaAgent
 from metarl_gan.bench_timing import machine
+from metarl_gan.commands import EVALUATION_FOLDER
 from metarl_gan.config_io import to_plain
 from metarl_gan.graceful_stop import sigterm_as_ctrl_c
 from metarl_gan.report_files import installed_versions, write_json
-from metarl_gan.reports import FidelityReport
 from metarl_gan.run_folder import CONFIG, LAST, RunFolder
 from metarl_gan.run_log import read_metrics
 
@@ -39,9 +40,8 @@ def main(argv: list[str]) -> int:
 
 def work(job: Job) -> None:
     """Train, evaluate and write the result; nothing is written that is not whole."""
-    agent = _trained(job)
-    evaluation, generated = job.evaluation, agent.config.uses_generator
-    sides = {"generated": True, "real_only": False} if generated else {"real_only": False}
+    agent, evaluation = _trained(job), job.evaluation
+    sides = {"generated": True} if agent.config.uses_generator else {}
     reports = {
         name: metarl_gan.evaluate(
             agent,
@@ -51,7 +51,7 @@ def work(job: Job) -> None:
             seed=evaluation.seed,
             generated=side,
         ).to_dict()
-        for name, side in sides.items()
+        for name, side in {**sides, "real_only": False}.items()
     }
     content = {
         "kind": RESULT_KIND,
@@ -64,7 +64,7 @@ def work(job: Job) -> None:
         "config": to_plain(job.config),
         **_spent(job),
         "reports": reports,
-        "fidelity": _fidelity(agent, job) if generated and evaluation.fidelity_tasks else None,
+        "fidelity": _fidelity(agent, job),
     }
     write_json(job.result, content)
 
@@ -99,7 +99,10 @@ def _spent(job: Job) -> dict[str, object]:
     }
 
 
-def _fidelity(agent: MetaAgent, job: Job) -> dict[str, object]:
+def _fidelity(agent: MetaAgent, job: Job) -> object:
+    """The fidelity report as it saves itself; None for an agent whose generator learns nothing."""
+    if agent.components.gan is None or not job.evaluation.fidelity_tasks:
+        return None
     report = metarl_gan.fidelity(
         agent,
         split=job.evaluation.split,
@@ -107,12 +110,8 @@ def _fidelity(agent: MetaAgent, job: Job) -> dict[str, object]:
         episodes=1,
         seed=job.evaluation.seed,
     )
-    fields = {name: getattr(report, name) for name in FidelityReport.__dataclass_fields__}
-    means = {
-        "gradient_cosine": report.gradient_cosine,
-        "mean_generated_share": report.mean_generated_share,
-    }
-    return {**fields, "computed": means}
+    files = report.save(job.run / EVALUATION_FOLDER)
+    return json.loads(files["json"].read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
