@@ -67,7 +67,7 @@ def fidelity(args: Sequence[str]) -> None:
     )
     files = report.save(options.out or options.run / EVALUATION_FOLDER)
     if not options.no_tensorboard:
-        files["board"] = write_fidelity(report, options.run)
+        files["tb"] = write_fidelity(report, options.run)
     make_console().print(fidelity_table(report))
     print_dropped(report, files["json"])
     print_files(files)

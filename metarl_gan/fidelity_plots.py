@@ -166,6 +166,7 @@ def _strip(axes: "Axes", place: float, values: FloatArray, colour: str, *, width
 
 def _log_errors(axes: "Axes") -> None:
     axes.set_yscale("log")
+    axes.set_ylim(top=max(3.0, axes.get_ylim()[1]))
     axes.axhline(1.0, color=FLOOR_COLOUR, linestyle="--", linewidth=1.0)
     axes.annotate(
         "predicting the mean",

@@ -207,8 +207,12 @@ def test_an_agent_without_generator_has_one_arm(api, tmp_path):
 
 
 def test_fidelity_and_report(api, tmp_path, capsys):
-    assert main(["fidelity", str(tmp_path), "--tasks", "3"]) == 0
+    assert main(["fidelity", str(tmp_path), "--tasks", "3", "--no-tensorboard"]) == 0
     assert "gradient cosine, generated" in capsys.readouterr().out
+    assert not (tmp_path / "tensorboard").exists()
+    assert main(["fidelity", str(tmp_path), "--tasks", "3"]) == 0
+    assert str(tmp_path / "tensorboard" / "fidelity") in capsys.readouterr().out
+    assert list((tmp_path / "tensorboard" / "fidelity").iterdir())
     assert main(["evaluate", str(tmp_path), "--tasks", "3"]) == 0
     (tmp_path / "config.json").write_text(json.dumps({"family": "fake", "learner": {}}))
     (tmp_path / "metrics.jsonl").write_text('{"meta_iteration": 4, "real_steps": 1234.0}\n')
