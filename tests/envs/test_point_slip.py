@@ -9,7 +9,7 @@ from metarl_gan.envs import make_family
 from tests.envs.episodes import returns
 
 
-def start(envs=1, *, angle=0.0, gap=0.5, seed=0):
+def start(envs=1, *, angle=0.0, gap=1.0, seed=0):
     """A vector environment of one task, reset; at angle 0 "ahead" is along the first axis."""
     family = make_family("point-slip")
     venv = family.make_vec([family.task(angle=angle, gap=gap)], envs)
@@ -34,7 +34,7 @@ def walk(sign):
 
 def test_back_and_aside_is_firm_and_pays_as_stated():
     venv = start()
-    paid, observation = [], None
+    paid, observation = [], np.empty(0)
     for ahead, aside in [(0, 0), (-1, 0), (0, 3), (-0.5, -1)]:
         observation, rewards, terminated, _, _ = move(venv, ahead, aside)
         paid.append(float(rewards[0]))
@@ -50,7 +50,7 @@ def test_a_full_step_ahead_slips_to_one_side_or_the_other_and_ends_there():
     venv = start(400)
     observations, rewards, terminated, _, _ = move(venv, 1)
     np.testing.assert_allclose(observations[:, 0], 0.1, rtol=1e-6)
-    np.testing.assert_allclose(np.abs(observations[:, 1]), 0.5, rtol=1e-6)
+    np.testing.assert_allclose(np.abs(observations[:, 1]), 1.0, rtol=1e-6)
     assert 160 < (observations[:, 1] > 0).sum() < 240
     assert not rewards.any()
     assert not terminated.any()
@@ -63,35 +63,35 @@ def test_a_full_step_ahead_slips_to_one_side_or_the_other_and_ends_there():
 
 def test_slips_are_as_frequent_as_the_step_is_fast():
     observations, rewards, *_ = move(start(4000), 0.3)
-    slipped = np.abs(observations[:, 1]) > 0.25
+    slipped = np.abs(observations[:, 1]) > 0.5
     assert slipped.mean() == pytest.approx(0.3, abs=0.03)
     np.testing.assert_allclose(observations[~slipped, 1], 0.0, atol=1e-7)
     np.testing.assert_allclose(rewards, np.where(slipped, 0.0, 1.06), rtol=1e-6)
-    assert abs(observations[:, 1].mean()) < 0.02
+    assert abs(observations[:, 1].mean()) < 0.04
 
 
 def test_ahead_and_the_slip_turn_with_the_task():
     """Straight up is ahead: slips go left and right, as far as the task says."""
-    observations, *_ = move(start(20, angle=math.pi / 2, gap=0.4), 0.0, 1.0)
-    np.testing.assert_allclose(np.abs(observations), [[0.4, 0.1]] * 20, rtol=1e-6)
+    observations, *_ = move(start(20, angle=math.pi / 2, gap=0.8), 0.0, 1.0)
+    np.testing.assert_allclose(np.abs(observations), [[0.8, 0.1]] * 20, rtol=1e-6)
     assert set(np.sign(observations[:, 0])) == {-1.0, 1.0}
 
 
 def test_ditches_can_be_walked_into_and_jumped():
     venv = start()
-    for _ in range(3):
+    for _ in range(7):
         _, rewards, *_ = move(venv, 0, 1)
     assert rewards[0] == 1.0
-    _, rewards, *_ = move(venv, 0, 0.9)  # to 0.39, before the ditch
+    _, rewards, *_ = move(venv, 0, 0.9)  # to 0.79, before the ditch
     assert rewards[0] == 1.0
-    _, rewards, *_ = move(venv, 0, 0.2)  # to 0.41, in it
+    _, rewards, *_ = move(venv, 0, 0.2)  # to 0.81, in it
     assert rewards[0] == 0.0
     venv = start(40)
-    for _ in range(2):
+    for _ in range(3):
         move(venv, 0, 1)
-    observations, rewards, *_ = move(venv, 1)  # from 0.2 to 0.7, beyond, or to -0.3, before
+    observations, rewards, *_ = move(venv, 1)  # from 0.3 to 1.3, beyond, or to -0.7, before
     np.testing.assert_allclose(rewards, 1.2, rtol=1e-6)
-    assert {round(float(y), 3) for y in observations[:, 1]} == {0.7, -0.3}
+    assert {round(float(y), 3) for y in observations[:, 1]} == {1.3, -0.7}
 
 
 def test_episodes_differ_by_row_and_reset_and_repeat_with_the_seed():
