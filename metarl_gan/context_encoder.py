@@ -81,8 +81,7 @@ class ContextEncoder(nn.Module):
         self.pooling = _pooling(width, config)
         self.posterior = config.posterior
         n_outputs = (2 if config.posterior else 1) * config.encoding_size
-        n_features = self.pooling.n_features + self._descriptor_size
-        self.head = perceptron(n_features, (width,), n_outputs)
+        self.head = perceptron(width + self._descriptor_size, (width,), n_outputs)
         self.descriptor = RunningNormaliser(self._descriptor_size) if config.descriptor else None
 
     def forward(self, context: Rows, descriptors: Tensor | None = None) -> Posterior:
@@ -134,6 +133,4 @@ class ContextEncoder(nn.Module):
 def _pooling(width: int, config: EncoderConfig) -> Pooling:
     if config.pooling == "attention":
         return AttentionPooling(width)
-    if config.pooling == "product":
-        return ProductPooling(width, spread=config.posterior)
-    return MeanPooling(width)
+    return ProductPooling(width) if config.pooling == "product" else MeanPooling(width)

@@ -17,14 +17,9 @@ class Pooling(nn.Module, ABC):
     They are standardised over the batch of tasks, so that training takes two tasks at least.
     """
 
-    @property
-    @abstractmethod
-    def n_features(self) -> int:
-        """How many features come out."""
-
     @abstractmethod
     def forward(self, embedded: Tensor, valid: Tensor) -> Tensor:
-        """Features `[..., n_features]` of finite `embedded [..., rows, width]`.
+        """Features `[..., width]` of finite `embedded [..., rows, width]`.
 
         `valid [..., rows]`: rows that are not count for nothing. Without any valid row the
         features are those of the average task.
@@ -37,12 +32,7 @@ class MeanPooling(Pooling):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self._width = width
         self.standardise = _OverTasks(width)
-
-    @property
-    def n_features(self) -> int:
-        return self._width
 
     def forward(self, embedded: Tensor, valid: Tensor) -> Tensor:
         weight = valid.to(embedded.dtype).unsqueeze(-1)
@@ -59,7 +49,7 @@ class AttentionPooling(Pooling):
 
     def __init__(self, width: int, n_heads: int = ATTENTION_HEADS) -> None:
         super().__init__()
-        self._width, self._n_heads = width, n_heads
+        self._n_heads = n_heads
         # Rounded up, so that any width will do.
         size = math.ceil(width / n_heads)
         self.queries = nn.Parameter(torch.randn(n_heads, 1, size))
@@ -67,10 +57,6 @@ class AttentionPooling(Pooling):
         self.values = nn.Linear(width, n_heads * size)
         self.mix = nn.Linear(n_heads * size, width)
         self.standardise = _OverTasks(width)
-
-    @property
-    def n_features(self) -> int:
-        return self._width
 
     def forward(self, embedded: Tensor, valid: Tensor) -> Tensor:
         leading = embedded.shape[:-2]
@@ -91,28 +77,21 @@ class AttentionPooling(Pooling):
 
 @final
 class ProductPooling(Pooling):
-    """The product of one Gaussian per valid row, which weighs a row by how sure it is.
+    """The mean of a product of one Gaussian per valid row, which weighs a row by how sure it is.
 
     The Gaussians are of features, not of the encoding as in Rakelly et al. 2019 ("PEARL"), so that
-    their mean can be standardised before it is mapped to an encoding. With `spread`, the log
-    standard deviations of the product, which fall with every row, follow the mean.
+    what tells tasks apart can be standardised before it is mapped to an encoding.
     """
 
-    def __init__(self, width: int, *, spread: bool) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self._width, self._spread = width, spread
         self.factors = nn.Linear(width, 2 * width)
         self.standardise = _OverTasks(width)
 
-    @property
-    def n_features(self) -> int:
-        return 2 * self._width if self._spread else self._width
-
     def forward(self, embedded: Tensor, valid: Tensor) -> Tensor:
         means, log_stds = self.factors(embedded).chunk(2, dim=-1)
-        mean, log_std = product_of_gaussians(means, bounded_log_std(log_stds), valid)
-        mean = self.standardise(mean, valid)
-        return torch.cat([mean, log_std], dim=-1) if self._spread else mean
+        mean, _ = product_of_gaussians(means, bounded_log_std(log_stds), valid)
+        return self.standardise(mean, valid)
 
 
 def product_of_gaussians(mean: Tensor, log_std: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:

@@ -251,15 +251,17 @@ def test_a_product_of_gaussians_is_safe_at_its_limits():
     assert torch.isfinite(gradient).all()
 
 
-def test_only_a_posterior_is_told_how_sure_the_product_is():
-    embedded, valid = torch.randn(4, 8, 6, generator=stream()), torch.ones(4, 8) > 0
-    for spread, size in ((False, 6), (True, 12)):
-        pooling = ProductPooling(6, spread=spread)
-        features = pooling(embedded, valid)
-        assert features.shape == (4, size) == (4, pooling.n_features)
-    twice = pooling(embedded.repeat(1, 2, 1), valid.repeat(1, 2))
-    torch.testing.assert_close(twice[:, :6], features[:, :6], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(twice[:, 6:], features[:, 6:] - 0.5 * math.log(2.0))
+def test_product_pooling_weighs_rows_by_how_sure_they_are():
+    pooling = ProductPooling(1).eval()
+    pooling.standardise.norm.eps = 0.0
+    with torch.no_grad():
+        # A row's mean is itself; its log standard deviation is its own negative, bounded.
+        pooling.factors.weight.copy_(torch.tensor([[1.0], [-1.0]]))
+        pooling.factors.bias.zero_()
+    rows = torch.tensor([[[0.0], [1.0], [9.0]]])
+    pooled = pooling(rows, torch.tensor([[True, True, False]]))
+    precision = math.exp(2.0 * 5.0 * math.tanh(1.0 / 5.0))
+    torch.testing.assert_close(pooled, torch.tensor([[precision / (1.0 + precision)]]))
 
 
 def test_a_log_std_is_bounded_and_keeps_its_gradient():
@@ -391,13 +393,13 @@ def tasks_that_differ_in_reward(rng):
     return goals, Rows(**{**vars(rows), "rewards": rewards})
 
 
-@every_variant
-def test_every_variant_learns_to_tell_tasks_apart(variant):
+@pytest.mark.parametrize("variant", [VARIANTS[0], *VARIANTS[3:]])
+def test_variants_learn_to_tell_tasks_apart(variant):
     module, rng = encoder(hidden_sizes=(32, 32), **variant).train(), stream(4)
     goal_of = nn.Linear(4, 2)
     parameters = [*module.parameters(), *goal_of.parameters()]
-    optimiser = torch.optim.Adam(parameters, lr=5e-3, fused=True)
-    for _ in range(250):
+    optimiser = torch.optim.Adam(parameters, lr=1e-2, fused=True)
+    for _ in range(150):
         goals, rows = tasks_that_differ_in_reward(rng)
         posterior = module(rows)
         loss = (
