@@ -19,6 +19,7 @@ from metarl_gan.bench_timing import machine
 from metarl_gan.commands import EVALUATION_FOLDER
 from metarl_gan.config_io import to_plain
 from metarl_gan.graceful_stop import sigterm_as_ctrl_c
+from metarl_gan.job_pool import end_with_parent
 from metarl_gan.report_files import installed_versions, write_json
 from metarl_gan.run_folder import CONFIG, LAST, RunFolder
 from metarl_gan.run_log import read_metrics
@@ -82,10 +83,12 @@ def _spent(job: Job) -> dict[str, object]:
     """What training took, by the run's own counters and its optimiser's."""
     _, tensors, state = RunFolder.open(job.run).load(LAST)
     counters: Mapping[str, Any] = {**state["learner"], **state["counters"]}
+    # What else is there are lists of tasks.
+    numbers = {name: value for name, value in counters.items() if isinstance(value, int | float)}
     steps = [int(value) for name, value in tensors.items() if OUTER_STEPS.fullmatch(name)]
     shares = [row["generated_share"] or 0.0 for row in read_metrics(job.run)]
     return {
-        "counters": counters,
+        "counters": numbers,
         "spent": {
             "real_steps": counters["real_steps"],
             "meta_iterations": counters["meta_iterations"],
@@ -115,4 +118,5 @@ def _fidelity(agent: MetaAgent, job: Job) -> object:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     sys.exit(main(sys.argv[1:]))

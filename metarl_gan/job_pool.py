@@ -1,8 +1,10 @@
 """Jobs as processes of their own, some at a time, each with a log; Ctrl-C ends all of them."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,6 +14,7 @@ from pathlib import Path
 from metarl_gan.graceful_stop import GracefulStop
 
 POLL_SECONDS = 0.1
+WATCH_SECONDS = 0.5
 PATIENCE_SECONDS = 120.0
 """For how long processes may go on after they were asked to end; a second Ctrl-C ends it."""
 TAIL_LINES = 12
@@ -81,6 +84,22 @@ def log_tail(path: Path) -> str:
     """The last lines of a log."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return "\n".join(lines[-TAIL_LINES:])
+
+
+def end_with_parent() -> None:
+    """Let this process end as by SIGTERM once the one that started it is gone.
+
+    That one ends what it started, but not if it is killed or its terminal is closed; what then
+    went on unseen would meet whoever starts the same work again.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _outcome(item: Work, code: int, seconds: float, left: str) -> str:

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -89,3 +92,32 @@ def test_a_process_that_does_not_end_is_killed(worker, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run_all([worker("deaf", code)], 1, lambda _: None)
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_jobs_end_with_a_parent_that_is_killed(tmp_path):
+    (tmp_path / "child.py").write_text(
+        "import os, pathlib, time\n"
+        "from metarl_gan.job_pool import end_with_parent\n"
+        "end_with_parent()\n"
+        "pathlib.Path(__file__).with_name(f'pid{os.getpid()}').touch()\n"
+        "time.sleep(60)\n"
+    )
+    start = "import subprocess, sys; subprocess.run([sys.executable, sys.argv[1]])"
+    with subprocess.Popen([sys.executable, "-c", start, str(tmp_path / "child.py")]) as parent:
+        while not list(tmp_path.glob("pid*")):
+            time.sleep(0.02)
+        parent.kill()
+    [child] = (int(path.name[3:]) for path in tmp_path.glob("pid*"))
+    deadline = time.monotonic() + 30
+    while is_running(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_running(pid):
+    """Also False for one that ended and of which nobody has asked how."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
