@@ -79,6 +79,9 @@ class ContextEncoder(nn.Module):
         n_inputs = 2 * space.state_size + space.action_size + 2
         self.embed = perceptron(n_inputs, config.hidden_sizes, width)
         self.pooling = _pooling(width, config)
+        # What all tasks share makes up most of a summary of transitions; standardised over a batch
+        # of tasks, the differences that the encoding is to tell are not drowned in it.
+        self.standardise = nn.BatchNorm1d(width, affine=False, momentum=0.02)
         self.posterior = config.posterior
         n_outputs = (2 if config.posterior else 1) * config.encoding_size
         self.head = perceptron(width + self._descriptor_size, (width,), n_outputs)
@@ -98,7 +101,7 @@ class ContextEncoder(nn.Module):
         )
         # Whatever padding holds, NaN included, must reach neither values nor gradients.
         inputs = inputs.masked_fill(~context.valid.unsqueeze(-1), 0.0)
-        features = self.pooling(self.embed(inputs), context.valid)
+        features = self._features(inputs, context.valid)
         if self.descriptor is not None:
             known = self.descriptor.normalise(self._checked(descriptors, features.shape[:-1]))
             features = torch.cat([features, known.to(features.dtype)], dim=-1)
@@ -107,6 +110,12 @@ class ContextEncoder(nn.Module):
             return Posterior(mean=outputs, log_std=None)
         mean, log_std = outputs.chunk(2, dim=-1)
         return Posterior(mean=mean, log_std=bounded_log_std(log_std))
+
+    def _features(self, inputs: Tensor, valid: Tensor) -> Tensor:
+        """What the rows say, standardised over all leading axes; 0, the average, of none valid."""
+        pooled = self.pooling(self.embed(inputs), valid)
+        standardised = self.standardise(pooled.reshape(-1, pooled.shape[-1])).reshape(pooled.shape)
+        return standardised.masked_fill(~valid.any(-1, keepdim=True), 0.0)
 
     def observe_descriptors(self, descriptors: Tensor) -> None:
         """Merge `descriptors [tasks, descriptor_size]` of training tasks into their normaliser.
@@ -133,4 +142,4 @@ class ContextEncoder(nn.Module):
 def _pooling(width: int, config: EncoderConfig) -> Pooling:
     if config.pooling == "attention":
         return AttentionPooling(width)
-    return ProductPooling(width) if config.pooling == "product" else MeanPooling(width)
+    return ProductPooling(width) if config.pooling == "product" else MeanPooling()

@@ -12,17 +12,14 @@ MAX_LOG_STD = 5.0
 
 
 class Pooling(nn.Module, ABC):
-    """The role: permutation-invariant features of the valid rows of a context.
-
-    They are standardised over the batch of tasks, so that training takes two tasks at least.
-    """
+    """The role: permutation-invariant features of the valid rows of a context."""
 
     @abstractmethod
     def forward(self, embedded: Tensor, valid: Tensor) -> Tensor:
         """Features `[..., width]` of finite `embedded [..., rows, width]`.
 
-        `valid [..., rows]`: rows that are not count for nothing. Without any valid row the
-        features are those of the average task.
+        `valid [..., rows]`: rows that are not count for nothing. Without any valid row,
+        finite features.
         """
 
 
@@ -30,14 +27,9 @@ class Pooling(nn.Module, ABC):
 class MeanPooling(Pooling):
     """The mean over the valid rows (Zaheer et al. 2017, "Deep sets")."""
 
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.standardise = _OverTasks(width)
-
     def forward(self, embedded: Tensor, valid: Tensor) -> Tensor:
         weight = valid.to(embedded.dtype).unsqueeze(-1)
-        mean = (embedded * weight).sum(-2) / weight.sum(-2).clamp(min=1.0)
-        return self.standardise(mean, valid)
+        return (embedded * weight).sum(-2) / weight.sum(-2).clamp(min=1.0)
 
 
 @final
@@ -56,7 +48,6 @@ class AttentionPooling(Pooling):
         self.keys = nn.Linear(width, n_heads * size)
         self.values = nn.Linear(width, n_heads * size)
         self.mix = nn.Linear(n_heads * size, width)
-        self.standardise = _OverTasks(width)
 
     def forward(self, embedded: Tensor, valid: Tensor) -> Tensor:
         leading = embedded.shape[:-2]
@@ -68,7 +59,7 @@ class AttentionPooling(Pooling):
             self._by_head(self.values(embedded)),
             attn_mask=seen.expand(*leading, self._n_heads, 1, -1),
         )
-        return self.standardise(self.mix(attended.flatten(-3)), valid)
+        return self.mix(attended.flatten(-3))
 
     def _by_head(self, projected: Tensor) -> Tensor:
         """`[..., rows, heads * size]` to `[..., heads, rows, size]`."""
@@ -86,12 +77,11 @@ class ProductPooling(Pooling):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.factors = nn.Linear(width, 2 * width)
-        self.standardise = _OverTasks(width)
 
     def forward(self, embedded: Tensor, valid: Tensor) -> Tensor:
         means, log_stds = self.factors(embedded).chunk(2, dim=-1)
         mean, _ = product_of_gaussians(means, bounded_log_std(log_stds), valid)
-        return self.standardise(mean, valid)
+        return mean
 
 
 def product_of_gaussians(mean: Tensor, log_std: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,20 +102,3 @@ def product_of_gaussians(mean: Tensor, log_std: Tensor, valid: Tensor) -> tuple[
 def bounded_log_std(raw: Tensor) -> Tensor:
     """Within +-MAX_LOG_STD, smoothly, so that no gradient dies and no variance overflows."""
     return MAX_LOG_STD * torch.tanh(raw / MAX_LOG_STD)
-
-
-@final
-class _OverTasks(nn.Module):
-    """Standardises features `[..., width]` over all tasks; 0 for a task without valid rows.
-
-    What all tasks share makes up most of a summary of transitions; standardised over a batch of
-    tasks, the differences that the encoding is to tell are not drowned in it.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm1d(width, affine=False, momentum=0.02)
-
-    def forward(self, features: Tensor, valid: Tensor) -> Tensor:
-        standardised = self.norm(features.reshape(-1, features.shape[-1])).reshape(features.shape)
-        return standardised.masked_fill(~valid.any(-1, keepdim=True), 0.0)
