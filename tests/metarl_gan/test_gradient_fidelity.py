@@ -106,22 +106,22 @@ def test_the_policy_sees_observations_as_they_are(components):
 
 
 def test_transitions_are_held_against_episodes_that_the_context_lacks(components, monkeypatch):
-    seen = []
+    measured, given = [], []
 
     def watched(gan, context, held_out, stream):
-        seen.append((context, held_out))
+        assert len(context.encoding) == 4
+        measured.append(held_out)
         return transition_fidelity(gan, context, held_out, stream)
 
     def inferring(support, *args):
-        seen.append(support)
+        given.append(support)
         return infer(support, *args)
 
     infer = components.gan.infer
     monkeypatch.setattr(components.gan, "infer", inferring)
     monkeypatch.setattr(gradient_fidelity, "transition_fidelity", watched)
     found = measure(components).transitions
-    support, (context, held_out) = seen
-    assert len(context.encoding) == 4
+    [support], [held_out] = given, measured
     assert held_out.valid.shape == (4, 3, tiny.HORIZON)
     starts = held_out.observations[:, :, 0]
     assert not torch.isclose(starts, support.observations[:, :, 0]).all(-1).any()
