@@ -1,14 +1,15 @@
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from metarl_gan.adversarial import AdversarialTrainer
 from metarl_gan.agents.networks import expand_over_tasks
 from metarl_gan.agents.policies import make_policy
-from metarl_gan.config import AugmentationConfig, LearnerConfig
+from metarl_gan.config import LearnerConfig
 from metarl_gan.data_augmentation import GeneratedAugmentation, policy_rows
-from metarl_gan.discriminator import discriminator_loss, generator_loss
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.generator_learner import AdversarialLearner, NothingToLearn
 from metarl_gan.meta_learner import MetaLearner
@@ -22,13 +23,15 @@ from tests.metarl_gan.toys import (
     OBSERVATIONS,
     Episodes,
     point_goal,
+    replace_fields,
     small_config,
     small_gan,
+    some_tasks,
     trained_gan,
     well_trained_gan,
 )
 
-TASKS = ["a", "b", "c"]
+TASKS = some_tasks("a", "b", "c")
 
 
 def batches(action_space=BOX, seed=0):
@@ -54,23 +57,12 @@ def changed(module, before):
     return any(not torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
 
-def test_losses_by_hand():
-    zero = torch.zeros(5)
-    assert discriminator_loss(zero, zero).item() == pytest.approx(2 * math.log(2))
-    assert generator_loss(zero).item() == pytest.approx(math.log(2))
-    # A discriminator that is right costs nothing; a generator that fools it neither.
-    assert discriminator_loss(zero + 50, zero - 50).item() == pytest.approx(0.0, abs=1e-6)
-    assert discriminator_loss(zero - 50, zero + 50).item() == pytest.approx(100.0)
-    assert generator_loss(zero + 50).item() == pytest.approx(0.0, abs=1e-6)
-    assert generator_loss(zero - 50).item() == pytest.approx(50.0)
-
-
 def each_episode_a_task(episodes):
     """The same data, but context and targets are drawn from one and the same episode."""
     single = [batch.take_envs(slice(i, i + 1)) for batch in episodes.batches for i in range(2)]
-    ids = [f"{task_id} {number}" for number in range(4) for task_id in episodes.task_ids]
+    tasks = some_tasks(*(f"{task.id} {number}" for number in range(4) for task in episodes.tasks))
     twice = Transitions.cat(single, dim="tasks")
-    return Episodes(task_ids=ids, batches=(twice, twice))
+    return Episodes(tasks=tasks, batches=(twice, twice))
 
 
 def reward_errors(gan, episodes):
@@ -79,9 +71,8 @@ def reward_errors(gan, episodes):
         Rows(**{name: value[:, 0] for name, value in vars(gan.space.rows(batch)).items()})
         for batch in episodes.batches
     )
-    with torch.no_grad():
-        encoding = gan.averaged_encoder(context)
-    return tuple(float(gan.errors(r, encoding, stream()).reward.mean()) for r in (context, other))
+    known = gan.encoded(context)
+    return tuple(float(gan.errors(r, known, stream()).reward.mean()) for r in (context, other))
 
 
 def test_targets_from_the_context_s_own_episode_would_teach_to_recognise_episodes():
@@ -100,8 +91,9 @@ def test_the_first_batch_trains_longest_and_updates_are_counted():
     first = learner.learn(TASKS, batches())
     assert first["gan_updates"] == 3
     assert learner.learn(TASKS, batches(seed=2))["gan_updates"] == 5
-    names = {"state_loss", "reward_loss", "terminated_loss", "generator_loss"}
-    assert set(first) == names | {"discriminator_loss", "gan_updates"}
+    names = {"state_loss", "reward_loss", "terminated_loss", "anchor_loss", "generator_loss"}
+    names |= {"discriminator_loss", "real_accuracy", "generated_accuracy", "gradient_norm"}
+    assert set(first) == names | {"gan_updates", "gan_rollbacks"}
     assert all(math.isfinite(value) for value in first.values())
     assert gan.trained
     assert len(learner.replay) == 3
@@ -123,15 +115,16 @@ def test_no_updates_asked_for_none_made():
     assert not changed(gan.generator, before)
 
 
-def one_update(gan, **settings):
+def one_update(**settings):
     """Generator, encoder, discriminator: which of them an update changes; and its losses."""
-    config = small_config(adversarial=settings).adversarial
-    replay = Replay(4, 4, torch.device("cpu"))
+    config = small_config(adversarial=settings)
+    gan, replay = small_gan(config), Replay(4, 4, torch.device("cpu"))
     for batch in batches():
         gan.space.update(batch)
-        replay.add(TASKS, batch)
-    trainer = AdversarialTrainer(gan, config, min_context=3)
-    parts = [list(part.parameters()) for part in (gan.generator, gan.encoder, gan.discriminator)]
+        replay.add([task.id for task in TASKS], batch)
+    trainer = AdversarialTrainer(gan, config)
+    trained = (gan.generator, gan.encoder, gan.discriminator)
+    parts = [[] if part is None else list(part.parameters()) for part in trained]
     before = [[parameter.detach().clone() for parameter in part] for part in parts]
     losses = trainer.train(replay, 1, Streams(0))
     moved = [
@@ -142,15 +135,15 @@ def one_update(gan, **settings):
 
 
 def test_an_update_moves_generator_encoder_and_discriminator():
-    moved, losses = one_update(small_gan())
+    moved, losses = one_update()
     assert moved == [True, True, True]
     # Untrained, the discriminator is undecided.
-    assert losses["discriminator_loss"] == pytest.approx(2 * 2 * math.log(2), rel=0.2)
+    assert losses["discriminator_loss"] == pytest.approx(2 * math.log(2), rel=0.2)
     assert losses["generator_loss"] == pytest.approx(math.log(2), rel=0.2)
 
 
 def test_without_adversarial_weight_there_is_no_discriminator():
-    moved, losses = one_update(small_gan(), adversarial_weight=0.0)
+    moved, losses = one_update(adversarial_weight=0.0)
     assert moved == [True, True, False]
     assert "discriminator_loss" not in losses
     assert "generator_loss" not in losses
@@ -158,12 +151,12 @@ def test_without_adversarial_weight_there_is_no_discriminator():
 
 def test_only_the_adversarial_term_left_still_trains_the_generator():
     nothing = {"state_weight": 0.0, "reward_weight": 0.0, "terminated_weight": 0.0}
-    assert one_update(small_gan(), **nothing)[0][:2] == [True, True]
-    assert one_update(small_gan(), **nothing, adversarial_weight=0.0)[0] == [False] * 3
+    assert one_update(**nothing)[0][:2] == [True, True]
+    assert one_update(**nothing, adversarial_weight=0.0)[0] == [False] * 3
 
 
 def test_the_discriminator_is_updated_every_nth_time():
-    config = {"discriminator_every": 3, "initial_updates": 1, "updates_per_iteration": 1}
+    config = {"game_every": 3, "initial_updates": 1, "updates_per_iteration": 1}
     gan, learner = a_learner(adversarial=config, discriminator={"spectral_norm": False})
     moved = []
     for _ in range(6):
@@ -175,7 +168,7 @@ def test_the_discriminator_is_updated_every_nth_time():
 
 def test_the_discriminator_learns_to_tell_real_from_generated():
     frozen = {"state_weight": 0.0, "reward_weight": 0.0, "terminated_weight": 0.0}
-    config = {**frozen, "initial_updates": 150, "discriminator_every": 1, "learning_rate": 1e-2}
+    config = {**frozen, "initial_updates": 150, "game_every": 1, "learning_rate": 1e-2}
     _, learner = a_learner(
         adversarial={**config, "adversarial_weight": 1e-12, "updates_per_iteration": 1},
         discriminator={"spectral_norm": False},
@@ -187,7 +180,7 @@ def test_the_discriminator_learns_to_tell_real_from_generated():
 
 
 def test_reconstruction_losses_fall():
-    config = {"initial_updates": 1, "updates_per_iteration": 100, "adversarial_weight": 0.0}
+    config = {"initial_updates": 1, "updates_per_iteration": 150, "adversarial_weight": 0.0}
     _, learner = a_learner(adversarial=config)
 
     def learnable(batch):
@@ -205,19 +198,30 @@ def test_reconstruction_losses_fall():
         assert last[name] < 0.5 * first[name], name
 
 
-def test_counterfactual_contexts_are_strangers_under_this_task_s_reward_head():
+def test_counterfactual_contexts_are_strangers_under_this_task_s_generator(monkeypatch):
     gan, learner = a_learner(adversarial={"counterfactual_share": 1.0})
     learner.learn(TASKS, batches())
-    trainer = AdversarialTrainer(gan, small_config().adversarial, 3)
     drawn = learner.replay.sample(5, 4, 4, stream())
-    context, targets = trainer._context_and_targets(drawn, True, stream())
-    strangers = gan.space.rows(drawn.strangers)
-    assert torch.equal(context.states, strangers.states.squeeze(1))
-    assert torch.equal(context.actions, strangers.actions.squeeze(1))
-    assert not torch.equal(context.rewards, strangers.rewards.squeeze(1))
-    plain, same = trainer._context_and_targets(drawn, False, stream())
-    assert torch.equal(plain.rewards, gan.space.rows(drawn.context).rewards.squeeze(1))
-    assert torch.equal(same.rewards, targets.rewards)
+    monkeypatch.setattr(learner.replay, "sample", lambda *_, **__: drawn)
+    found, same = (
+        AdversarialTrainer(gan, small_config(adversarial={"counterfactual_share": share}))._draw(
+            learner.replay, np.random.default_rng(0), stream()
+        )
+        for share in (1.0, 0.0)
+    )
+    strangers, context = (
+        Rows(**{name: value.squeeze(1) for name, value in vars(gan.space.rows(rows)).items()})
+        for rows in (drawn.strangers, drawn.context)
+    )
+    assert torch.equal(found.context.states, strangers.states)
+    assert torch.equal(found.context.actions, strangers.actions)
+    known = gan.encoded(context)
+    expected = gan.generate(known, strangers.states, strangers.actions, stream())
+    assert torch.equal(found.context.rewards, expected.rewards)
+    assert torch.equal(found.context.changes, expected.changes)
+    assert set(found.context.terminated.unique().tolist()) <= {0.0, 1.0}
+    assert torch.equal(same.context.rewards, context.rewards)
+    assert torch.equal(same.targets.rewards, found.targets.rewards)
 
 
 @pytest.mark.parametrize("counterfactual_share", [0.0, 0.5])
@@ -233,8 +237,8 @@ def test_restoring_continues_to_the_bit(counterfactual_share):
             parameter.add_(1.0)
     other_gan.load_state_dict(kept)
     other.restore(tensors, counters)
-    expected = learner.learn(["d", "b", "a"], batches(seed=5))
-    assert other.learn(["d", "b", "a"], batches(seed=5)) == expected
+    expected = learner.learn(some_tasks("d", "b", "a"), batches(seed=5))
+    assert other.learn(some_tasks("d", "b", "a"), batches(seed=5)) == expected
     assert not changed(other_gan, weights(gan))
     assert other.counters() == learner.counters()
 
@@ -250,7 +254,7 @@ def test_each_update_draws_from_its_own_stream(monkeypatch):
     monkeypatch.setattr(
         learner.replay,
         "sample",
-        lambda *args: seeds.append(args[-1].initial_seed()) or sample(*args),
+        lambda *args, **named: seeds.append(args[-1].initial_seed()) or sample(*args, **named),
     )
     learner.learn(TASKS, batches())
     learner.learn(TASKS, batches())
@@ -271,6 +275,12 @@ def test_the_arm_without_a_generator_learns_nothing_of_it():
         {},
         {"generator": {"residual": False}},
         {"generator": {"adaptation": "none"}},
+        {"generator": {"adaptation": "maml", "members": 2}},
+        {"generator": {"adaptation": "reptile"}},
+        {"generator": {"members": 3, "elites": 2}},
+        {"generator": {"kind": "ensemble", "members": 2}},
+        {"generator": {"kind": "diffusion", "diffusion_steps": 2}},
+        {"discriminator": {"window_steps": 2, "packing": 2}},
         {"discriminator": {"spectral_norm": False}},
         {"adversarial": {"adversarial_weight": 0.0}},
         {"adversarial": {"counterfactual_share": 1.0, "max_context": 3}},
@@ -280,15 +290,18 @@ def test_whatever_the_settings_it_trains_infers_imagines_and_adapts(
     action_space, noise_size, changes
 ):
     generator = {**changes.get("generator", {}), "noise_size": noise_size}
-    gan, learner = a_learner(action_space, **{**changes, "generator": generator})
+    config = small_config(**{**changes, "generator": generator})
+    gan = small_gan(config, action_space=action_space)
+    learner = AdversarialLearner(gan, config, Streams(0))
     support, query = batches(action_space)
     assert all(map(math.isfinite, learner.learn(TASKS, [support, query]).values()))
-    config = LearnerConfig(inner_steps=2, outer_epochs=1)
+    learner_config = LearnerConfig(inner_steps=2, outer_epochs=1)
     policy = make_policy(OBSERVATIONS, action_space, hidden_sizes=(8,))
-    meta_learner = MetaLearner(policy, config, stream())
-    augmentation = GeneratedAugmentation(
-        gan, policy, AugmentationConfig(mode="fixed", share=0.5, rollout_steps=4), config, 8
-    )
+    meta_learner = MetaLearner(policy, learner_config, stream())
+    fixed = {"mode": "fixed", "share": 0.5, "rollout_steps": 4}
+    config = replace(config, learner=learner_config)
+    config = replace_fields(config, {"augmentation": fixed})
+    augmentation = GeneratedAugmentation(gan, policy, config, 8)
     mixture = augmentation.mix(support, stream())
     assert mixture.share.tolist() == [0.5] * 3
     adapted = meta_learner.adapt(mixture.data, 3)
@@ -296,4 +309,6 @@ def test_whatever_the_settings_it_trains_infers_imagines_and_adapts(
     for name, value in adapted.parameters.items():
         assert torch.isfinite(value).all()
         assert not torch.equal(value, start[name])
-    assert math.isfinite(meta_learner.update(adapted, policy_rows(query, config))["outer_loss"])
+    assert math.isfinite(
+        meta_learner.update(adapted, policy_rows(query, learner_config))["outer_loss"]
+    )

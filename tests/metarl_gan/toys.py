@@ -6,10 +6,10 @@ from functools import cache
 import numpy as np
 import torch
 from gymnasium import spaces
-from torch import nn
+from torch import Tensor, nn
 
 from metarl_gan.agents.collector import collect
-from metarl_gan.agents.networks import expand_over_tasks
+from metarl_gan.agents.networks import Parameters, expand_over_tasks
 from metarl_gan.agents.policies import make_policy
 from metarl_gan.config import (
     AdversarialConfig,
@@ -19,9 +19,11 @@ from metarl_gan.config import (
     GeneratorConfig,
 )
 from metarl_gan.envs import make_family
+from metarl_gan.envs.task import Task
 from metarl_gan.envs.transitions import Transitions
-from metarl_gan.gan import ConditionalGAN
+from metarl_gan.gan import ConditionalGAN, TaskContext
 from metarl_gan.generator_learner import AdversarialLearner
+from metarl_gan.held_out_errors import HeldOutErrors
 from metarl_gan.streams import Streams
 from tests.agents.toys import stream
 
@@ -59,9 +61,30 @@ def linears(network: nn.Module) -> list[nn.Linear]:
     return [module for module in network.modules() if isinstance(module, nn.Linear)]
 
 
+def layers(perceptrons: nn.ParameterDict) -> list[tuple[Tensor, Tensor]]:
+    """Weights `[members, in, out]` and biases `[members, out]`, from input to output."""
+    n_layers = len(perceptrons) // 2
+    return [(perceptrons[f"weight_{i}"], perceptrons[f"bias_{i}"]) for i in range(n_layers)]
+
+
+def some_tasks(*names: str) -> list[Task]:
+    """Tasks by id, each with a descriptor of its own."""
+    return [
+        Task(family="toy", parameters={}, id=name, descriptor=np.array([ord(name[0]) / 100]))
+        for name in names
+    ]
+
+
 def small_gan(config=None, *, observation_space=OBSERVATIONS, action_space=BOX, seed=0):
     torch.manual_seed(seed)
     return ConditionalGAN(observation_space, action_space, config or small_config())
+
+
+def known(encoding: Tensor, weights: Parameters | None = None) -> TaskContext:
+    """A context of given encodings `[tasks, size]`, and weights `[elites * tasks, ...]` if any."""
+    zero = torch.zeros(len(encoding))
+    errors = HeldOutErrors(next_state=zero, reward=zero, terminated=zero)
+    return TaskContext(encoding=encoding, errors=errors, weights=weights)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +94,7 @@ class Episodes:
     In each episode the policy drifts its own way, so that an episode sees little of the plane.
     """
 
-    task_ids: list[str]
+    tasks: list[Task]
     batches: tuple[Transitions, Transitions]
 
 
@@ -87,7 +110,7 @@ def point_goal(n_tasks, split="train"):
         venv = family.make_vec(tasks)
         batches.append(collect(venv, policy, parameters, rng, seed=number).batch)
     first, second = (Transitions.cat(batches[i : i + 2], dim="envs") for i in (0, 2))
-    return Episodes(task_ids=[task.id for task in tasks], batches=(first, second))
+    return Episodes(tasks=tasks, batches=(first, second))
 
 
 def trained_gan(episodes, *, updates, seed=0, **changes):
@@ -104,7 +127,7 @@ def trained_gan(episodes, *, updates, seed=0, **changes):
     torch.manual_seed(seed)
     gan = ConditionalGAN(family.observation_space, family.action_space, config)
     learner = AdversarialLearner(gan, config, Streams(seed))
-    learner.learn(episodes.task_ids, episodes.batches)
+    learner.learn(episodes.tasks, episodes.batches)
     return gan
 
 
