@@ -4,9 +4,15 @@ import pytest
 import torch
 
 from metarl_gan.generators.denoiser import MEAN_LOG_LEVEL, STD_LOG_LEVEL, Denoiser
-from metarl_gan.generators.diffusion_generator import FIXED_ROWS
+from metarl_gan.generators.diffusion_generator import FIXED_ROWS, DiffusionGenerator
 from tests.agents.toys import stream
 from tests.metarl_gan.generators import toys
+
+
+def diffusion(**sizes):
+    generator = toys.make("diffusion", **sizes)
+    assert isinstance(generator, DiffusionGenerator)
+    return generator
 
 
 def test_a_gaussian_target_is_reproduced():
@@ -38,7 +44,7 @@ def test_both_of_two_modes_are_covered():
 
 
 def test_losses_without_a_stream_are_those_of_the_fixed_levels_and_noises():
-    generator, rows = toys.make("diffusion"), toys.random_rows(2, 5)
+    generator, rows = diffusion(), toys.random_rows(2, 5)
     encoding = torch.randn(2, 5, toys.ENCODING, generator=stream(3))
     weights = {n: v.repeat(2, *[1] * (v.ndim - 1)) for n, v in generator.weights().items()}
     found = generator.losses(weights, rows, encoding, None)
@@ -59,7 +65,7 @@ def test_losses_without_a_stream_are_those_of_the_fixed_levels_and_noises():
 
 
 def test_fixed_levels_are_spread_evenly_over_however_few_rows():
-    generator = toys.make("diffusion")
+    generator = diffusion()
     for fixed in (generator.fixed_dynamics, generator.fixed_reward):
         assert fixed.isfinite().all()
         for n_rows in (8, 64):
@@ -70,7 +76,7 @@ def test_fixed_levels_are_spread_evenly_over_however_few_rows():
 
 
 def test_fixed_levels_repeat_beyond_those_there_are():
-    generator, n_rows = toys.make("diffusion", states=1, encoding=1), FIXED_ROWS + 1
+    generator, n_rows = diffusion(states=1, encoding=1), FIXED_ROWS + 1
     one = torch.zeros(1, 1, dtype=torch.long), torch.zeros(1, n_rows, dtype=torch.long)
     rows = toys.random_rows(1, 1, states=1).index(*one)
     losses = generator.losses(generator.weights(), rows, torch.zeros(1, n_rows, 1), None)
@@ -81,14 +87,14 @@ def test_fixed_levels_repeat_beyond_those_there_are():
 
 
 def test_weights_hold_nothing_but_networks():
-    generator = toys.make("diffusion")
+    generator = diffusion()
     assert set(generator.state_dict()) == set(generator.weights())
     assert {name.split(".")[0] for name in generator.weights()} == {
         "dynamics",
         "reward",
         "termination",
     }
-    twin = toys.make("diffusion")
+    twin = diffusion()
     assert torch.equal(generator.fixed_dynamics, twin.fixed_dynamics)
 
 

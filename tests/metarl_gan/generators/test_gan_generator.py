@@ -109,4 +109,4 @@ def test_several_draws_keep_outcomes_apart_that_one_pulls_to_their_mean():
     apart, pulled = (toys.samples(g, 1.0, 0.0).changes for g in (several, toys.fitted("gan")))
     assert pulled.abs().mean() < 0.3
     assert apart.abs().mean() > 0.6
-    assert (apart > 0).float().mean().item() == pytest.approx(0.5, abs=0.2)
+    assert 0.3 < (apart > 0).float().mean() < 0.7

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from metarl_gan.generators.gaussian_generator import BOUNDS_WEIGHT, FLOOR
+from metarl_gan.generators.gaussian_generator import BOUNDS_WEIGHT, FLOOR, GaussianGenerator
 from tests.metarl_gan.generators import toys
 
 
@@ -22,6 +22,7 @@ def constant():
     """Says the same of every row: means (0.3, -0.2), log-variances (-1, 0.4), logit 0.7; of the
     reward, mean 0.5 and log-variance -2. All log-variances are before their bounds."""
     generator = toys.make("gaussian", hidden_sizes=())
+    assert isinstance(generator, GaussianGenerator)
     with torch.no_grad():
         for name, value in generator.named_parameters():
             if "weight" in name:
