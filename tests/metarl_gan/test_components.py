@@ -5,10 +5,15 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from metarl_gan.agents.environment_pool import EnvironmentPool
 from metarl_gan.checkpoint import CheckpointError
 from metarl_gan.components import Components, choose_device
 from metarl_gan.config import ConfigError
-from metarl_gan.data_augmentation import GeneratedAugmentation, NoAugmentation
+from metarl_gan.data_augmentation import (
+    GeneratedAugmentation,
+    NoAugmentation,
+    SimulatedAugmentation,
+)
 from tests.metarl_gan import tiny
 
 
@@ -20,7 +25,7 @@ def test_the_same_config_gives_the_same_weights_whatever_torch_has_drawn():
     tiny.assert_same_tensors(first.tensors(), tiny.tiny_components().tensors())
     assert torch.equal(torch.get_rng_state(), before)
     other = tiny.tiny_components(seed=1).tensors()
-    for name in ("meta_learner.parameters.weight_0", "gan.generator.reward.0.weight"):
+    for name in ("meta_learner.parameters.weight_0", "gan.generator.reward.weight_0"):
         assert not torch.equal(first.tensors()[name], other[name])
 
 
@@ -79,12 +84,25 @@ def test_observations_are_standardised_only_if_asked_to():
         ({}, False, NoAugmentation),
         ({"generated": False}, True, NoAugmentation),
         ({"augmentation__mode": "none"}, True, NoAugmentation),
+        ({"generator__kind": "none"}, True, NoAugmentation),
+        ({"generator__kind": "ensemble"}, True, GeneratedAugmentation),
+        ({"generator__kind": "diffusion"}, True, GeneratedAugmentation),
+        ({"generator__kind": "simulator"}, False, NoAugmentation),
     ],
 )
 def test_generated_data_only_where_there_is_a_generator_and_it_is_wanted(settings, generated, kind):
     parts = tiny.tiny_components(**settings)
     assert isinstance(parts.augmentation(generated=generated), kind)
-    assert (parts.gan is None) == (not parts.config.uses_generator)
+    simulated = parts.config.generator.kind == "simulator"
+    assert (parts.gan is None) == (simulated or not parts.config.uses_generator)
+
+
+def test_a_simulator_stands_in_where_there_are_environments():
+    parts, pool = tiny.tiny_components(generator__kind="simulator"), EnvironmentPool(tiny.walk())
+    assert isinstance(parts.augmentation(pool), SimulatedAugmentation)
+    with pytest.raises(ConfigError, match="stands in for a generator on a family only"):
+        parts.augmentation()
+    pool.close()
 
 
 def test_auto_is_an_accelerator_if_there_is_one(monkeypatch):

@@ -8,24 +8,29 @@ from metarl_gan.agents.networks import expand_over_tasks
 from metarl_gan.agents.policies import make_policy
 from metarl_gan.agents.policy_gradient import PolicyRows
 from metarl_gan.config import AugmentationConfig, LearnerConfig
+from metarl_gan.config_error import ConfigError
 from metarl_gan.data_augmentation import (
     GeneratedAugmentation,
     NoAugmentation,
     RealData,
-    policy_rows,
     shares,
 )
+from metarl_gan.dreams import policy_rows
 from metarl_gan.envs import make_family
-from metarl_gan.gan import HeldOutErrors
+from metarl_gan.gan import ConditionalGAN
+from metarl_gan.held_out_errors import HeldOutErrors
 from metarl_gan.meta_learner import MetaLearner
 from tests.agents.toys import random_episodes, stream
 from tests.metarl_gan.toys import (
     BOX,
     OBSERVATIONS,
-    linears,
+    known,
+    layers,
     point_goal,
+    replace_fields,
     small_config,
     small_gan,
+    some_tasks,
     well_trained_gan,
 )
 
@@ -43,7 +48,7 @@ def errors(*values):
 
 def test_shares_by_hand():
     config = AugmentationConfig(share=0.8, gate_full_error=0.1, gate_zero_error=0.5)
-    found = shares(errors(0.0, 0.1, 0.2, 0.3, 0.5, 0.7, INF, NAN), config)
+    found = shares(small_gan(), errors(0.0, 0.1, 0.2, 0.3, 0.5, 0.7, INF, NAN), config)
     expected = [0.8, 0.8, 0.6, 0.4, 0.0, 0.0, 0.0, 0.0]
     assert found.tolist() == pytest.approx(expected, abs=1e-6)
     assert (found[4:] == 0).all()
@@ -53,13 +58,38 @@ def test_shares_by_hand():
 @pytest.mark.parametrize("value", [0.5, INF, NAN])
 def test_any_head_that_is_wrong_closes_the_gate(field, value):
     found = HeldOutErrors(**{**vars(errors(0.0, 0.0)), field: torch.tensor([0.0, value])})
-    assert shares(found, AugmentationConfig(share=0.8)).tolist() == pytest.approx([0.8, 0.0])
+    chosen = shares(small_gan(), found, AugmentationConfig(share=0.8))
+    assert chosen.tolist() == pytest.approx([0.8, 0.0])
 
 
 def test_a_fixed_share_is_what_it_is():
     config = AugmentationConfig(mode="fixed", share=0.3)
-    found = shares(errors(0.0, 9.0, INF, NAN), config)
+    found = shares(small_gan(), errors(0.0, 9.0, INF, NAN), config)
     assert found.tolist() == pytest.approx([0.3] * 4)
+
+
+def test_a_scheduled_share_grows_with_the_updates_of_the_generator():
+    config = AugmentationConfig(mode="scheduled", share=0.6, schedule_updates=4)
+    gan, found = small_gan(), []
+    for _ in range(6):
+        found.append(shares(gan, errors(0.0, 9.0, INF, NAN), config))
+        gan.average()
+    expected = [0.0, 0.15, 0.3, 0.45, 0.6, 0.6]
+    for at_once, share in zip(found, expected, strict=True):
+        assert at_once.tolist() == pytest.approx([share] * 4)
+
+
+@pytest.mark.parametrize(
+    ("error", "share"), [(0.1, 0.8), (0.3, 0.4), (0.5, 0.0), (INF, 0.0), (NAN, 0.0)]
+)
+def test_a_gate_by_validation_tasks_is_the_same_for_all_tasks(error, share):
+    config = AugmentationConfig(
+        gate="validation", share=0.8, gate_full_error=0.1, gate_zero_error=0.5
+    )
+    gan = small_gan()
+    assert shares(gan, errors(0.0, 0.0), config).tolist() == [0.0, 0.0]  # not validated yet
+    gan.validation_error.fill_(error)
+    assert shares(gan, errors(0.0, 9.0), config).tolist() == pytest.approx([share, share])
 
 
 def a_policy():
@@ -67,8 +97,9 @@ def a_policy():
 
 
 def augmentation(gan, policy, **settings):
-    config = replace(AugmentationConfig(mode="fixed"), **settings)
-    return GeneratedAugmentation(gan, policy, config, LEARNER, 6)
+    config = replace(small_config(), learner=LEARNER)
+    config = replace_fields(config, {"augmentation": {"mode": "fixed", **settings}})
+    return GeneratedAugmentation(gan, policy, config, 6)
 
 
 def averaged_gan(batch, **changes):
@@ -93,9 +124,71 @@ def test_the_support_s_rows_have_the_learner_s_discount_and_lambda():
     assert not same(found, policy_rows(batch, LEARNER))
 
 
+@pytest.mark.parametrize(
+    ("mode", "gate", "least"),
+    [("fixed", "own_task", 3), ("gated", "own_task", 6), ("gated", "validation", 3)],
+)
+def test_nothing_is_generated_for_a_task_of_too_little_support(mode, gate, least):
+    """`encoder.min_context` is 3; a gate by the task's own errors needs half of all apart."""
+    batch = random_episodes((2, 2, 8))
+    gan, policy = averaged_gan(batch), a_policy()
+    gan.validation_error.zero_()
+    open_gate = {"gate_full_error": 1e6, "gate_zero_error": 2e6, "share": 0.5}
+    for n_valid in (0, least - 1, least):
+        valid = torch.zeros_like(batch.valid)
+        valid[0, 1, :n_valid] = valid[1] = True
+        support = replace(batch, valid=valid)
+        mixture = augmentation(gan, policy, mode=mode, gate=gate, **open_gate).mix(
+            support, stream()
+        )
+        assert mixture.share.tolist() == [0.5 if n_valid == least else 0.0, 0.5]
+
+
+def test_an_agent_that_takes_descriptors_has_to_be_told_the_task():
+    batch, policy = random_episodes((2, 2, 8)), a_policy()
+    config = replace_fields(
+        replace(small_config(encoder={"descriptor": True}), learner=LEARNER),
+        {"augmentation": {"mode": "fixed", "share": 0.5}},
+    )
+    gan = ConditionalGAN(OBSERVATIONS, BOX, config, descriptor_size=1)
+    gan.space.update(batch)
+    gan.average()
+    found = GeneratedAugmentation(gan, policy, config, 6)
+    with pytest.raises(ConfigError, match=r"encoder\.descriptor is True: .*told which task"):
+        found.mix(batch, stream())
+    first, other = (
+        found.infer(batch, stream(), some_tasks("a", name)).encoding for name in ("b", "c")
+    )
+    torch.testing.assert_close(first[0], other[0])
+    assert not torch.allclose(first[1], other[1])
+    assert found.mix(batch, stream(), some_tasks("a", "b")).share.tolist() == [0.5, 0.5]
+
+
+def test_the_shuffled_control_takes_each_task_for_its_neighbour():
+    batch, policy = random_episodes((3, 2, 8)), a_policy()
+    gan = averaged_gan(batch)
+    drawn, control = (
+        augmentation(gan, policy, shuffled_context=shuffled).mix(batch, stream()).data
+        for shuffled in (False, True)
+    )
+    expected, found = (data._dream.context.encoding for data in (drawn, control))
+    assert torch.equal(found, expected.roll(1, dims=0))
+    with pytest.raises(ConfigError, match="shuffled_context takes another task's context"):
+        augmentation(gan, policy, shuffled_context=True).mix(batch.select(0), stream())
+
+
+def test_a_shuffled_context_takes_its_adapted_weights_along():
+    # Two elites of three tasks: batch entry 3 e + t.
+    weights = {"bias": torch.tensor([0.0, 1.0, 2.0, 10.0, 11.0, 12.0])}
+    rolled = known(torch.tensor([[0.0], [1.0], [2.0]]), weights).roll()
+    assert rolled.encoding.flatten().tolist() == [2.0, 0.0, 1.0]
+    assert rolled.weights is not None
+    assert rolled.weights["bias"].tolist() == [2.0, 0.0, 1.0, 12.0, 10.0, 11.0]
+
+
 def test_without_a_generator_the_support_is_all_there_is():
     batch = random_episodes((2, 2, 8))
-    mixture = NoAugmentation(LEARNER).mix(batch, stream())
+    mixture = NoAugmentation(replace(small_config(), learner=LEARNER)).mix(batch, stream())
     drawn = mixture.data.draw({})
     assert drawn.generated is None
     assert drawn.share is None
@@ -140,7 +233,8 @@ def test_rollouts_last_a_horizon_unless_said_otherwise():
     batch, policy = random_episodes((2, 2, 8)), a_policy()
     gan = averaged_gan(batch)
     with torch.no_grad():
-        linears(gan.imagining.dynamics)[-1].bias[-1] = -50.0
+        _, bias = layers(gan.imagining.dynamics)[-1]
+        bias[:, -1] = -50.0
     for rollout_steps, expected in ((0, 6), (3, 3)):
         found = augmentation(gan, policy, rollouts_per_task=5, rollout_steps=rollout_steps)
         drawn = found.mix(batch, stream()).data.draw(parameters_of(policy)).generated
@@ -153,8 +247,7 @@ def test_where_imagination_starts(start):
     batch, policy = random_episodes((2, 2, 8)), a_policy()
     gan = averaged_gan(batch)
     found = augmentation(gan, policy, start=start, rollout_steps=1)
-    encoding = gan.infer(batch, stream()).encoding
-    dream = found.dream(batch, encoding, stream(), n_rollouts=200)
+    dream = found.dream(batch, gan.infer(batch, stream()), stream(), n_rollouts=200)
     begun = dream.rows(parameters_of(policy)).observations
     assert begun.shape == (2, 200, 3)
     for task in range(2):
@@ -182,14 +275,16 @@ def test_a_share_of_zero_is_no_generator_to_the_bit(settings):
     batch, query, policy = (*(random_episodes((2, 2, 8), seed=s) for s in (0, 1)), a_policy())
     gan = averaged_gan(batch)
     found = everything_after(augmentation(gan, policy, **settings), batch, query, policy)
-    expected = everything_after(NoAugmentation(LEARNER), batch, query, policy)
+    expected = everything_after(
+        NoAugmentation(replace(small_config(), learner=LEARNER)), batch, query, policy
+    )
     for name, value in expected.items():
         assert torch.equal(found[name], value), name
     mixed = everything_after(augmentation(gan, policy, share=0.5), batch, query, policy)
     assert any(not torch.equal(mixed[name], value) for name, value in expected.items())
 
 
-GATE = AugmentationConfig(share=1.0, gate_full_error=0.05, gate_zero_error=0.3)
+GATE = {"mode": "gated", "share": 1.0, "gate_full_error": 0.05, "gate_zero_error": 0.3}
 
 
 def gate_of(gan):
@@ -197,7 +292,8 @@ def gate_of(gan):
     support = point_goal(40, "test").batches[0].take_envs(slice(0, 1))
     family = make_family("point-goal")
     policy = make_policy(family.observation_space, family.action_space, hidden_sizes=(8,))
-    gated = GeneratedAugmentation(gan, policy, GATE, LEARNER, 100)
+    config = replace_fields(replace(small_config(), learner=LEARNER), {"augmentation": GATE})
+    gated = GeneratedAugmentation(gan, policy, config, 100)
     return gated.mix(support, stream()).share
 
 
@@ -208,14 +304,14 @@ def test_a_good_generator_passes_the_gate():
 @pytest.mark.parametrize("spoil", ["negated rewards", "random weights", "not a number"])
 def test_a_bad_generator_does_not(spoil):
     gan = copy.deepcopy(well_trained_gan())
-    reward = linears(gan.imagining.reward)[-1]
+    weight, bias = layers(gan.imagining.reward)[-1]
     with torch.no_grad():
         if spoil == "negated rewards":
-            reward.weight.neg_()
-            reward.bias.neg_()
+            weight.neg_()
+            bias.neg_()
         elif spoil == "random weights":
             for parameter in gan.imagining.parameters():
                 parameter.copy_(0.3 * torch.randn(parameter.shape, generator=stream()))
         else:
-            reward.bias.fill_(NAN)
+            bias.fill_(NAN)
     assert (gate_of(gan) == 0).all()

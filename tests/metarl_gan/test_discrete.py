@@ -97,13 +97,13 @@ def test_imagined_poles_fall_when_real_ones_do():
 
     tasks = family.sample(100, seed=0)
     batches = [played(family, policy, parameters(100, seed), tasks, 2, seed) for seed in range(2)]
-    AdversarialLearner(gan, config, Streams(0)).learn([task.id for task in tasks], batches)
+    AdversarialLearner(gan, config, Streams(0)).learn(tasks, batches)
 
     unseen, acting = family.sample(20, split="test", seed=0), parameters(20, 7)
     real = played(family, policy, acting, unseen, 20, 8)
-    encoding = gan.infer(real.take_envs(slice(0, 2)), stream(9)).encoding
+    context = gan.infer(real.take_envs(slice(0, 2)), stream(9))
     starts = gan.space.draw_starts((20, 20), stream(10))
-    imagined = imagine(gan, policy, acting, encoding, starts, 200, stream(11))
+    imagined = imagine(gan, context, policy, acting, starts, 200, stream(11))
     length, imagined_length = (float(b.valid.sum(-1).float().mean()) for b in (real, imagined))
     assert imagined_length == pytest.approx(length, rel=0.3)
     assert imagined.terminated.any(-1).float().mean() > 0.95
