@@ -15,7 +15,7 @@ from metarl_gan.generators.perceptrons import member_perceptrons, perceptron_lay
 
 MEAN_LOG_LEVEL, STD_LOG_LEVEL = -1.2, 0.8
 """Levels of noise trained on are log-normal. Narrower than EDM's: the perceptrons are small, and
-with a standard deviation of 1.2 they left a quarter of a bimodal target between its modes."""
+with a standard deviation of 1.2 they left a fifth of a bimodal target between its modes."""
 LARGEST_LEVEL, SMALLEST_LEVEL = 10.0, 0.05
 """Sampling starts at the largest level and steps from the smallest to 0."""
 
