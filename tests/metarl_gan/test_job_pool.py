@@ -67,9 +67,11 @@ def test_ctrl_c_ends_all(worker, tmp_path, number):
 
     thread = threading.Thread(target=interrupt)
     thread.start()
+    started = time.monotonic()
     with pytest.raises(KeyboardInterrupt, match=f"stopped by {number.name}; the same command"):
         run_all([worker(f"w{i}", code) for i in range(3)], 2, lambda _: None)
     thread.join()
+    assert time.monotonic() - started < 30  # they are asked to end, not waited for
     for path in tmp_path.glob("pid*"):
         with pytest.raises(ProcessLookupError):
             os.kill(int(path.name[3:]), 0)
