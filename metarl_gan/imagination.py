@@ -1,5 +1,7 @@
 """Imagination: rollouts of the adapting policy in the generator, all tasks in one batch."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -7,12 +9,16 @@ from metarl_gan.agents.networks import Parameters
 from metarl_gan.agents.policies import Policy
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.gan import ConditionalGAN, TaskContext
+from metarl_gan.held_out_errors import HeldOutErrors
 
 STATE_LIMIT_STDS = 8.0
 """How far from the mean of real states an imagined one may go; a runaway rollout stops there."""
 
-ROWS_AT_ONCE = 8192
-"""Rows per call of the reward network: the activations of more do not fit in a cache."""
+ROWS_AT_ONCE = {"cpu": 2048}
+"""By kind of device, rows that go through the networks together: on a processor, the activations
+of more do not fit in its cache, and imagining takes twice as long."""
+MANY_ROWS = 2**18
+"""Rows at once on other devices: fewer would not fill them, more would fill their memory."""
 
 
 @torch.no_grad()
@@ -30,11 +36,63 @@ def imagine(
 
     The elites share the rollouts of a task. Returns generated transitions `[tasks, rollouts,
     n_steps]`; a rollout that the generator terminates is invalid from then on, and one that
-    reaches `n_steps` is truncated. The generator's networks compute in `dtype`.
+    reaches `n_steps` is truncated. The generator's networks compute in `dtype`, states add up in
+    float32. Large batches are imagined part by part, each through all steps.
     """
-    rollouts = _Rollouts(gan, context, starts, n_steps, stream, dtype)
-    rollouts.run(policy, parameters, stream)
-    return rollouts.transitions()
+    tasks_and_rollouts, made = starts.shape[:2], dict[str, Tensor]()
+    for part in _parts(*tasks_and_rollouts, gan.n_elites, _rows_at_once(starts)):
+        of_tasks = {name: value[part.tasks] for name, value in parameters.items()}
+        rollouts = _Rollouts(
+            gan, part.of_context(context), starts[part.index], n_steps, stream, dtype
+        )
+        rollouts.run(policy, of_tasks, stream)
+        for name, value in rollouts.record().items():
+            if name not in made:
+                made[name] = value.new_empty((*tasks_and_rollouts, *value.shape[2:]))
+            made[name][part.index] = value
+    return Transitions(**made)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """Some rollouts of some tasks."""
+
+    tasks: slice
+    rollouts: slice
+
+    @property
+    def index(self) -> tuple[slice, slice]:
+        """What picks them from `[tasks, rollouts, ...]`."""
+        return self.tasks, self.rollouts
+
+    def of_context(self, context: TaskContext) -> TaskContext:
+        """What is known of these tasks."""
+        n_tasks = len(context.encoding)
+        weights = context.weights and {
+            name: value.unflatten(0, (-1, n_tasks))[:, self.tasks].flatten(0, 1)
+            for name, value in context.weights.items()
+        }
+        return TaskContext(
+            encoding=context.encoding[self.tasks],
+            errors=HeldOutErrors(**{n: v[self.tasks] for n, v in vars(context.errors).items()}),
+            weights=weights,
+        )
+
+
+def _parts(n_tasks: int, n_rollouts: int, n_elites: int, n_rows: int) -> list[_Part]:
+    """All tasks and rollouts in parts of about `n_rows`, with every elite in its turn in each."""
+    rollouts = -(-n_rollouts // -(-n_rollouts // n_rows))
+    rollouts = -(-rollouts // n_elites) * n_elites
+    tasks = max(1, n_rows // rollouts)
+    return [
+        _Part(tasks=slice(task, task + tasks), rollouts=slice(rollout, rollout + rollouts))
+        for task in range(0, n_tasks, tasks)
+        for rollout in range(0, n_rollouts, rollouts)
+    ]
+
+
+def _rows_at_once(like: Tensor) -> int:
+    return ROWS_AT_ONCE.get(like.device.type, MANY_ROWS)
 
 
 class _Rollouts:
@@ -102,8 +160,8 @@ class _Rollouts:
             self._actions.append(actions)
             self._log_probs.append(log_probs)
 
-    def transitions(self) -> Transitions:
-        """The record of it all, `[tasks, rollouts, time, ...]`."""
+    def record(self) -> dict[str, Tensor]:
+        """The fields of the transitions, `[tasks, rollouts, time, ...]`: views of this memory."""
         ends = self._chance < torch.sigmoid(self._terminated_logits).squeeze(-1)
         valid = ends.cumsum(0) - ends.long() == 0
         truncated = torch.zeros_like(valid)
@@ -119,7 +177,7 @@ class _Rollouts:
         }
         fields = {name: self._by_task(value) for name, value in steps.items()}
         fields |= {"actions": torch.stack(self._actions), "log_probs": torch.stack(self._log_probs)}
-        return Transitions(**{name: self._tasks_first(value) for name, value in fields.items()})
+        return {name: self._tasks_first(value) for name, value in fields.items()}
 
     def _by_task(self, values: Tensor) -> Tensor:
         """The same memory as `[time, elites * tasks, rollouts, ...]`."""
@@ -129,8 +187,7 @@ class _Rollouts:
         """From `[time, elites * tasks, rollouts, ...]` to `[tasks, rollouts, time, ...]`."""
         elites = self._gan.n_elites
         apart = values.unflatten(1, (elites, values.shape[1] // elites))
-        rollouts = apart.movedim((2, 3, 1, 0), (0, 1, 2, 3)).flatten(1, 2)
-        return rollouts[:, : self._n_rollouts].contiguous()
+        return apart.movedim((2, 3, 1, 0), (0, 1, 2, 3)).flatten(1, 2)[:, : self._n_rollouts]
 
     def _parts(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """States, actions, and what is known from the beginning."""
@@ -142,7 +199,7 @@ class _Rollouts:
 
     def _rewards(self) -> Tensor:
         """Rewards `[time, batch, rows]` in the environment's units."""
-        steps_at_once = max(1, ROWS_AT_ONCE // self._chance[0].numel())
+        steps_at_once = max(1, _rows_at_once(self._chance) // self._chance[0].numel())
         dtype = self._inputs.dtype
         states, actions, _ = self._parts(self._inputs)
         fields = (states, actions, self._changes, self._encoding, self._reward_noise)
