@@ -14,6 +14,8 @@ from metarl_gan.report_files import write_bytes, write_figure, write_json
 from metarl_gan.tables import plain_table, show_interval
 
 NOTHING = "–"
+SHOWN = 12
+"""Most lines on what makes arms unequal; the summary has all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,9 @@ def verdict(summary: AblationSummary) -> str:
         )
     else:
         lines.append("NOT a fair comparison; the arms differ in more than what they are about:")
-        lines += [f"- {line}" for line in summary.unequal]
+        lines += [f"- {line}" for line in summary.unequal[:SHOWN]]
+        if len(summary.unequal) > SHOWN:
+            lines.append(f"- and {len(summary.unequal) - SHOWN} more: see summary.json")
     lines += [f"Incomplete: {line}." for line in summary.missing]
     if max(len(arm.seeds) for arm in summary.arms) == 1:
         lines.append("One seed only: intervals are over tasks and say nothing of other seeds.")

@@ -33,7 +33,7 @@ class SeedResult:
         seed: of training.
         settings: every setting by dotted name.
         spent: real steps, outer steps and the like that training took.
-        returns: by side, "generated" and "real_only" (the same agent without generated data), or
+        reports: by side, "generated" and "real_only" (the same agent without generated data), or
             the latter alone.
         fidelity: what the fidelity report holds, where there is a generator.
         training_seconds: without validations.
