@@ -43,6 +43,17 @@ ARMS = {
     "gated": {"augmentation__mode": "gated", "augmentation__gate_zero_error": 1e6},
     "reptile": {"learner__algorithm": "reptile"},
     "real only": {"generated": False},
+    "elites": {"generator__kind": "ensemble", "generator__members": 3, "generator__elites": 2},
+    "diffusion": {"generator__kind": "diffusion", "generator__diffusion_steps": 2},
+    "simulator": {"generator__kind": "simulator"},
+    "maml": {"generator__adaptation": "maml"},
+    "described": {"encoder__descriptor": True, "encoder__posterior": True},
+    "by validation": {
+        "augmentation__mode": "gated",
+        "augmentation__gate": "validation",
+        "augmentation__gate_zero_error": 1e6,
+    },
+    "rolled back": {"adversarial__max_gradient_norm": 1e-9},
 }
 
 
