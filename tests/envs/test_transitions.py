@@ -53,6 +53,33 @@ def test_take_envs_and_cat_are_inverse():
     assert torch.equal(stacked.next_observations, batch.next_observations)
 
 
+def test_the_first_steps_are_episodes_that_a_time_limit_cut():
+    batch = record(tasks=1, envs=4, time=4)
+    flags = torch.zeros(1, 4, 4, dtype=torch.bool)
+    valid, terminated, truncated = (flags.clone() for _ in range(3))
+    # Episode 0 lasts four steps, 1 is over with the second, 2 with the first, 3 with the third.
+    for episode, length in enumerate((4, 2, 1, 3)):
+        valid[0, episode, :length] = True
+        (truncated if episode == 0 else terminated)[0, episode, length - 1] = True
+    batch = dataclasses.replace(batch, valid=valid, terminated=terminated, truncated=truncated)
+    cut = batch.first_steps(2)
+    assert cut.valid[0].tolist() == [[True, True], [True, True], [True, False], [True, True]]
+    assert cut.terminated[0].tolist() == [
+        [False, False],
+        [False, True],
+        [True, False],
+        [False, False],
+    ]
+    assert cut.truncated[0].tolist() == [[False, True]] + [[False, False]] * 2 + [[False, True]]
+    assert torch.equal(cut.rewards, batch.rewards[:, :, :2])
+    # The batch itself stays, and so does one that is short enough.
+    assert torch.equal(batch.truncated, truncated)
+    for n_steps in (4, 9):
+        for field in dataclasses.fields(Transitions):
+            same = getattr(batch.first_steps(n_steps), field.name)
+            assert torch.equal(same, getattr(batch, field.name))
+
+
 def test_cat_refuses_what_does_not_fit():
     with pytest.raises(ValueError, match="observations have shapes"):
         Transitions.cat([record(time=4), record(time=3)], dim="envs")

@@ -11,6 +11,12 @@ from metarl_gan.agents.policies import make_policy
 from metarl_gan.config import LearnerConfig
 from metarl_gan.data_augmentation import GeneratedAugmentation, policy_rows
 from metarl_gan.envs.transitions import Transitions
+from metarl_gan.generator_adaptation import (
+    Layout,
+    adapted_weights,
+    anchor_losses,
+    weighted,
+)
 from metarl_gan.generator_learner import AdversarialLearner, NothingToLearn
 from metarl_gan.meta_learner import MetaLearner
 from metarl_gan.replay import Replay
@@ -117,12 +123,8 @@ def test_no_updates_asked_for_none_made():
 
 def one_update(**settings):
     """Generator, encoder, discriminator: which of them an update changes; and its losses."""
-    config = small_config(adversarial=settings)
-    gan, replay = small_gan(config), Replay(4, 4, torch.device("cpu"))
-    for batch in batches():
-        gan.space.update(batch)
-        replay.add([task.id for task in TASKS], batch)
-    trainer = AdversarialTrainer(gan, config)
+    trainer, replay = with_replay(adversarial=settings)
+    gan = trainer.gan
     trained = (gan.generator, gan.encoder, gan.discriminator)
     parts = [[] if part is None else list(part.parameters()) for part in trained]
     before = [[parameter.detach().clone() for parameter in part] for part in parts]
@@ -204,24 +206,188 @@ def test_counterfactual_contexts_are_strangers_under_this_task_s_generator(monke
     drawn = learner.replay.sample(5, 4, 4, stream())
     monkeypatch.setattr(learner.replay, "sample", lambda *_, **__: drawn)
     found, same = (
-        AdversarialTrainer(gan, small_config(adversarial={"counterfactual_share": share}))._draw(
-            learner.replay, np.random.default_rng(0), stream()
-        )
+        AdversarialTrainer(
+            gan, small_config(adversarial={"counterfactual_share": share, "tasks_per_update": 5})
+        )._draw(learner.replay, 1, Streams(0))[0]
         for share in (1.0, 0.0)
     )
+    n_rows = found.context.states.shape[1]
+    assert n_rows >= 3
     strangers, context = (
-        Rows(**{name: value.squeeze(1) for name, value in vars(gan.space.rows(rows)).items()})
+        Rows(**{name: v[:, 0, :n_rows] for name, v in vars(gan.space.rows(rows)).items()})
         for rows in (drawn.strangers, drawn.context)
     )
     assert torch.equal(found.context.states, strangers.states)
     assert torch.equal(found.context.actions, strangers.actions)
-    known = gan.encoded(context)
-    expected = gan.generate(known, strangers.states, strangers.actions, stream())
+    rng = Streams(0).torch("adversarial-draws", 0)
+    expected = gan.generate(gan.encoded(context), strangers.states, strangers.actions, rng)
     assert torch.equal(found.context.rewards, expected.rewards)
     assert torch.equal(found.context.changes, expected.changes)
     assert set(found.context.terminated.unique().tolist()) <= {0.0, 1.0}
     assert torch.equal(same.context.rewards, context.rewards)
     assert torch.equal(same.targets.rewards, found.targets.rewards)
+
+
+def with_replay(**changes):
+    """A trainer whose GAN has seen the batches, and a replay of them."""
+    config = small_config(**changes)
+    gan, replay = small_gan(config), Replay(4, 4, torch.device("cpu"))
+    for batch in batches():
+        gan.space.update(batch)
+        replay.add([task.id for task in TASKS], batch)
+    return AdversarialTrainer(gan, config), replay
+
+
+def a_trainer(**changes):
+    """A trainer, and what an update of it learns from."""
+    trainer, replay = with_replay(**changes)
+    [drawn] = trainer._draw(replay, 1, Streams(0))
+    return trainer, drawn
+
+
+WINDOW = 5
+"""More steps than the shorter episodes have."""
+
+
+@pytest.mark.parametrize("adaptation", ["none", "maml"])
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_window_is_rolled_out_from_its_first_state_under_the_real_actions(adaptation, members):
+    trainer, drawn = a_trainer(
+        generator={"members": members, "adaptation": adaptation},
+        discriminator={"window_steps": WINDOW},
+        adversarial={"tasks_per_update": 5, "targets_per_task": 4},
+    )
+    gan, space, targets = trainer.gan, trainer.gan.space, drawn.targets
+    encoding = gan.encoder(drawn.context).encoding
+    conditioned = trainer._condition(encoding, drawn.context)
+    found = trainer._rolled_out(conditioned, targets, stream(1))
+    real = trainer._real(targets)
+    assert found.shape == real.shape == (members * 5, 4, WINDOW * (3 + 2 + 3 + 1 + 1))
+    rng, adapted = stream(1), adaptation == "maml"
+    shape = (members * 5, 4) if adapted else (members, 5 * 4)
+    draws = [
+        (
+            torch.randn((*shape, gan.generator.noise_size), generator=rng),
+            torch.rand((*shape, 1), generator=rng),
+        )
+        for _ in range(WINDOW)
+    ]
+    whole = targets.valid.view(5, 4, WINDOW).all(-1)
+    assert 0 < whole.sum() < whole.numel()
+    for member, task, window in np.ndindex(members, 5, 4):
+        row = found[member * 5 + task, window]
+        if not whole[task, window]:
+            assert torch.equal(row, real[member * 5 + task, window])
+            continue
+        batch, place = (member * 5 + task, window) if adapted else (member, 4 * task + window)
+        weights = {name: value[[batch]] for name, value in conditioned.weights.items()}
+        state, expected = targets.states[task, WINDOW * window], []
+        for time, (noise, chance) in enumerate(draws):
+            action = targets.actions[task, WINDOW * window + time]
+            inputs = (state, action, encoding[task], noise[batch, place])
+            made = gan.generator.generate(weights, *(value.view(1, 1, -1) for value in inputs))
+            ends = (chance[batch, place] < torch.sigmoid(made.terminated_logits)).float()
+            parts = (state, action, made.changes, made.rewards, ends)
+            expected += [part.flatten() for part in parts]
+            reached = space.next_states(space.state.denormalise(state), made.changes.flatten())
+            state = space.state.normalise(reached)
+        torch.testing.assert_close(row, torch.cat(expected), rtol=1e-3, atol=1e-4)
+
+
+def test_a_window_s_gradient_reaches_the_generator_through_all_its_steps():
+    trainer, drawn = a_trainer(discriminator={"window_steps": 3})
+    encoding = trainer.gan.encoder(drawn.context).encoding.detach()
+    conditioned = trainer._condition(encoding, drawn.context)
+    found = trainer._rolled_out(conditioned, drawn.targets, stream(1))
+    # The last step's state depends on the generator by the steps before it alone.
+    state = found.unflatten(-1, (3, -1))[:, :, 2, :3]
+    weight = trainer.gan.generator.weights()["dynamics.weight_0"]
+    (gradient,) = torch.autograd.grad(state.square().sum(), [weight], retain_graph=True)
+    assert gradient.abs().max() > 0
+    ends = found.unflatten(-1, (3, -1))[:, :, 0, -1]
+    assert set(ends.detach().round(decimals=5).unique().tolist()) == {0.0, 1.0}
+    bias = trainer.gan.generator.weights()["dynamics.bias_1"]
+    (gradient,) = torch.autograd.grad(ends.sum(), [bias])
+    assert gradient[0, -1] > 0
+    assert gradient[0, :-1].abs().max() == 0
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_reptile_s_gradient_is_the_way_to_where_the_tasks_end(steps):
+    """(w - mean of the adapted) / (lr steps); for one step it is the gradient itself."""
+    lr = 0.1
+    trainer, drawn = a_trainer(
+        generator={
+            "adaptation": "reptile",
+            "adaptation_steps": steps,
+            "adaptation_lr": lr,
+            "members": 2,
+        },
+        adversarial={"adversarial_weight": 0.0},
+    )
+    gan, settings = trainer.gan, trainer.config.generator
+    encoding = gan.encoder(drawn.context).encoding
+    conditioned = trainer._condition(encoding, drawn.context)
+    loss = trainer._anchor(conditioned, drawn.targets, stream())["anchor_loss"]
+    weights = gan.generator.weights()
+    found = torch.autograd.grad(loss, list(weights.values()), retain_graph=True)
+    start = {name: value.detach() for name, value in weights.items()}
+    ends = adapted_weights(
+        gan.generator, start, encoding.detach(), drawn.targets, settings, gan.anchor
+    )
+    for (name, value), gradient in zip(start.items(), found, strict=True):
+        mean = ends[name].unflatten(0, (2, -1)).mean(1)
+        torch.testing.assert_close(gradient, (value - mean) / (lr * steps), rtol=1e-4, atol=1e-5)
+    if steps == 1:
+        layout = Layout(n_members=2, n_tasks=len(encoding), adapted=False)
+        losses = anchor_losses(
+            gan.generator, weights, encoding.detach(), drawn.targets, layout, None
+        )
+        own = weighted(losses, gan.anchor).mean(1).sum()
+        expected = torch.autograd.grad(own, list(weights.values()))
+        for gradient, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(gradient, other, rtol=1e-2, atol=1e-4)
+    # The encoder learns from the reconstruction all the same.
+    (of_encoding,) = torch.autograd.grad(loss, [encoding])
+    assert of_encoding.abs().max() > 0
+
+
+def test_members_learn_as_if_alone():
+    """A member's step does not depend on how many others there are: losses are sums of them."""
+    trainer, drawn = a_trainer(
+        generator={"members": 2, "noise_size": 0}, adversarial={"adversarial_weight": 0.0}
+    )
+    generator, encoding = trainer.gan.generator, torch.zeros(8, 3)
+    conditioned = trainer._condition(encoding, drawn.context)
+    loss = trainer._anchor(conditioned, drawn.targets, stream())["anchor_loss"]
+    weights = generator.weights()
+    together = torch.autograd.grad(loss, list(weights.values()))
+    for member in range(2):
+        own = {name: v[[member]].detach().requires_grad_(True) for name, v in weights.items()}
+        layout = Layout(n_members=1, n_tasks=8, adapted=False)
+        losses = anchor_losses(generator, own, encoding, drawn.targets, layout, stream())
+        alone = torch.autograd.grad(
+            weighted(losses, trainer.gan.anchor).mean(1).sum(), list(own.values())
+        )
+        for gradient, found in zip(together, alone, strict=True):
+            torch.testing.assert_close(gradient[[member]], found, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_discriminator_takes_its_steps_before_the_generator_answers(steps, monkeypatch):
+    trainer, drawn = a_trainer(discriminator={"steps": steps})
+    calls, optimiser = [], trainer.discriminator_optimiser
+    assert optimiser is not None
+    assert trainer._game is not None
+    step, answer = optimiser.step, trainer._game.generator_loss
+    monkeypatch.setattr(optimiser, "step", lambda: calls.append("step") or step())
+    monkeypatch.setattr(
+        trainer._game, "generator_loss", lambda *args: calls.append("answer") or answer(*args)
+    )
+    encoding = trainer.gan.encoder(drawn.context).encoding
+    conditioned = trainer._condition(encoding, drawn.context)
+    trainer._play(trainer._game, conditioned, drawn.targets, stream())
+    assert calls == ["step"] * steps + ["answer"]
 
 
 @pytest.mark.parametrize("counterfactual_share", [0.0, 0.5])
@@ -250,15 +416,26 @@ def test_another_seed_trains_otherwise():
 
 def test_each_update_draws_from_its_own_stream(monkeypatch):
     _, learner = a_learner()
-    sample, seeds = learner.replay.sample, []
-    monkeypatch.setattr(
-        learner.replay,
-        "sample",
-        lambda *args, **named: seeds.append(args[-1].initial_seed()) or sample(*args, **named),
-    )
+    update, seeds = AdversarialTrainer._update, []
+
+    def watched(trainer, batch, rng):
+        seeds.append(rng.initial_seed())
+        return update(trainer, batch, rng)
+
+    monkeypatch.setattr(AdversarialTrainer, "_update", watched)
     learner.learn(TASKS, batches())
     learner.learn(TASKS, batches())
     assert seeds == [Streams(0).integer("adversarial", update) for update in range(5)]
+
+
+def test_batches_that_are_drawn_at_once_have_their_own_tasks_and_sizes():
+    trainer, replay = with_replay(adversarial={"tasks_per_update": 5, "max_context": 6})
+    drawn = trainer._draw(replay, 12, Streams(0))
+    sizes = {batch.context.states.shape[:2] for batch in drawn}
+    assert {(5, 3), (5, 5)} <= sizes <= {(5, n) for n in (3, 4, 5, 6)}
+    assert {batch.targets.states.shape[:2] for batch in drawn} == {(5, 4)}
+    for rows in ("context", "targets"):
+        assert len({float(getattr(batch, rows).states.sum()) for batch in drawn}) == 12
 
 
 def test_the_arm_without_a_generator_learns_nothing_of_it():

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from metarl_gan.generator_adaptation import Layout, anchor_losses, weighted
 from metarl_gan.held_out_errors import HeldOutErrors
 from metarl_gan.transition_space import Rows
 from tests.agents.toys import random_episodes, stream
@@ -200,3 +201,97 @@ def test_rewards_are_judged_at_the_real_change_of_state():
     after = gan.errors(rows, gan.encoded(rows), stream())
     torch.testing.assert_close(after.reward, before.reward)
     assert (after.next_state > before.next_state + 1.0).all()
+
+
+def with_elites(batch, **changes):
+    """A GAN of three members of which two imagine."""
+    return prepared(batch, generator={"members": 3, "elites": 2, **changes})
+
+
+def test_elites_are_the_members_of_least_held_out_error():
+    """A member that is spoilt loses its place, once this is seen often enough."""
+    batch = random_episodes((2, 2, 8))
+    gan = with_elites(batch, hidden_sizes=())
+    weight, bias = layers(gan.imagining.reward)[0]
+    with torch.no_grad():
+        weight.zero_()
+        bias.copy_(torch.tensor([[5.0], [0.0], [1.0]]))
+    rows = flat_rows(gan, batch)
+    gan.compare_members(rows, rows, None)
+    assert gan.member_errors.argsort().tolist() == [1, 2, 0]
+    elites = gan.elite_weights()
+    assert elites["reward.bias_0"].flatten().tolist() == [0.0, 1.0]
+    assert {len(value) for value in elites.values()} == {2}
+    with torch.no_grad():
+        bias[1] = 9.0
+    for _ in range(10):
+        gan.compare_members(rows, rows, None)
+    assert gan.elite_weights()["reward.bias_0"].flatten().tolist() == [1.0, 5.0]
+
+
+def test_member_errors_are_a_running_mean_by_hand():
+    batch = random_episodes((2, 2, 8))
+    gan = with_elites(batch)
+    rows = flat_rows(gan, batch)
+    gan.compare_members(rows, rows, None)
+    once = gan.member_errors.clone()
+    layout = Layout(n_members=3, n_tasks=2, adapted=False)
+    encoding = gan.encoded(rows).encoding
+    losses = anchor_losses(gan.imagining, gan.imagining.weights(), encoding, rows, layout, None)
+    latest = weighted(losses, gan.anchor).mean(1)
+    torch.testing.assert_close(once, 0.2 * latest)
+    gan.compare_members(rows, rows, None)
+    torch.testing.assert_close(gan.member_errors, 0.8 * once + 0.2 * latest)
+
+
+def test_where_all_members_imagine_none_is_compared():
+    batch = random_episodes((2, 2, 8))
+    gan = prepared(batch, generator={"members": 3})
+    rows = flat_rows(gan, batch)
+    gan.compare_members(rows, rows, None)
+    assert gan.member_errors.tolist() == [0.0] * 3
+    assert gan.n_elites == 3
+
+
+@pytest.mark.parametrize("kind", ["gan", "ensemble", "diffusion"])
+@pytest.mark.parametrize("adaptation", ["none", "maml", "reptile"])
+def test_one_step_is_each_row_s_own_member_under_its_task_s_weights(kind, adaptation):
+    batch = random_episodes((2, 2, 8))
+    gan = prepared(batch, generator={"kind": kind, "members": 2, "adaptation": adaptation})
+    rows = flat_rows(gan, batch)
+    context = gan.take_in(rows)
+    made = gan.generate(context, rows.states[:, :5], rows.actions[:, :5], stream(3))
+    assert (context.weights is None) == (adaptation == "none")
+    sizes = gan.imagining.noise_size + gan.imagining.reward_noise_size
+    noise = torch.randn((4, 3, sizes) if context.weights else (2, 6, sizes), generator=stream(3))
+    for task in range(2):
+        for row in range(5):
+            member, turn = row % 2, row // 2
+            at = (2 * member + task, turn) if context.weights else (member, 3 * task + turn)
+            weights = context.weights or gan.elite_weights()
+            inputs = (rows.states[task, row], rows.actions[task, row], context.encoding[task])
+            alone = gan.imagining.generate(
+                {name: value[[at[0]]] for name, value in weights.items()},
+                *(value.view(1, 1, -1) for value in (*inputs, noise[at])),
+            )
+            for name, value in vars(alone).items():
+                found = getattr(made, name)[task, row]
+                torch.testing.assert_close(found, value.flatten(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("adaptation", ["inversion", "maml", "reptile"])
+def test_what_is_inferred_of_a_task_does_not_depend_on_the_batch(adaptation):
+    batch = random_episodes((3, 2, 8))
+    settings = {"adaptation": adaptation, "members": 2, "adaptation_lr": 0.1}
+    gan = prepared(batch, generator=settings)
+    together = gan.infer(batch, stream(1))
+    plain = gan.encoded(flat_rows(gan, batch)).encoding
+    assert torch.allclose(together.encoding, plain, atol=1e-5) == (adaptation != "inversion")
+    for task in range(3):
+        alone = gan.infer(batch.select(task), stream(2))
+        torch.testing.assert_close(alone.encoding[0], together.encoding[task], rtol=1e-3, atol=1e-3)
+        for name, value in (alone.weights or {}).items():
+            assert together.weights is not None
+            own = together.weights[name].unflatten(0, (2, 3))[:, task]
+            torch.testing.assert_close(value, own, rtol=1e-3, atol=1e-3)
+            assert not torch.equal(own, gan.elite_weights()[name])

@@ -82,6 +82,35 @@ def test_rows_are_whole_and_only_valid_ones_are_drawn():
         assert not part.generated.any()
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 6])
+def test_windows_are_consecutive_steps_of_one_episode(steps):
+    lengths = [[2, 5, 1, 6]] * 5
+    drawn = filled(n_episodes=4, lengths=lengths).sample(300, 8, 7, stream(), window_steps=steps)
+    targets = drawn.targets
+    assert targets.rewards.shape == (300, 1, 7 * steps)
+    rewards, times, valid = (
+        value.view(300, 7, steps)
+        for value in (targets.rewards[:, 0], targets.actions[:, 0, :, 0], targets.valid[:, 0])
+    )
+    context = drawn.context.rewards[:, :1, 0, None]
+    assert ((rewards // 10 == context // 10) & (rewards != context))[valid].all()
+    for episode, length in enumerate(lengths[0]):
+        of_episode = (rewards[..., 0] % 10) == episode
+        found, whole = times[of_episode], valid[of_episode]
+        # As many rows as there are; what the episode does not fill is not valid.
+        inside = min(steps, length)
+        assert whole[:, :inside].all()
+        assert not whole[:, inside:].any()
+        assert (rewards[of_episode] % 10 == episode)[whole].all()
+        first = found[:, :1]
+        assert torch.equal(found[:, :inside], first + torch.arange(inside))
+        assert first.unique().tolist() == list(range(max(length - steps, 0) + 1))
+    # Contexts and strangers are single steps, all of them valid.
+    assert drawn.context.valid.all()
+    assert drawn.strangers.valid.all()
+    assert drawn.context.rewards.shape == (300, 1, 8)
+
+
 def test_sampling_is_repeatable():
     replay = filled()
     first, second = (replay.sample(20, 5, 5, stream(3)).targets for _ in range(2))
@@ -176,3 +205,23 @@ def test_discrete_actions_are_kept_as_integers():
     drawn = replay.sample(3, 4, 4, stream())
     assert drawn.targets.actions.dtype == torch.int64
     assert drawn.targets.actions.shape == (3, 1, 4)
+
+
+def test_descriptors_go_with_their_tasks():
+    replay = Replay(2, 4, CPU, descriptor_size=1)
+    described = torch.tensor([[1.0], [2.0]])
+    replay.add(["a", "b"], marked([1.0, 2.0], [11.0, 12.0]), described)
+    drawn = replay.sample(50, 2, 2, stream())
+    assert torch.equal(drawn.descriptors[:, 0], 1 + drawn.context.rewards[:, 0, 0] // 10)
+    # More tasks than fit: those that stay keep their own.
+    replay.add(
+        ["c", "d", "e"],
+        marked([21.0, 22.0], [31.0, 32.0], [41.0, 42.0]),
+        torch.tensor([[3.0], [4.0], [5.0]]),
+    )
+    drawn = replay.sample(50, 2, 2, stream())
+    assert set(drawn.descriptors.flatten().tolist()) == {4.0, 5.0}
+    assert torch.equal(drawn.descriptors[:, 0], 1 + drawn.context.rewards[:, 0, 0] // 10)
+    other = Replay(2, 4, CPU, descriptor_size=1)
+    other.restore(replay.tensors(), replay.counters())
+    assert torch.equal(other.descriptors, replay.descriptors)
