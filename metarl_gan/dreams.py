@@ -82,14 +82,21 @@ class GeneratedDream(Dream):
 
     @torch.no_grad()
     def _acceptance(self, game: AdversarialGame, rollouts: Transitions) -> Tensor:
-        """Probability of passing as real `[tasks, rows]`; steps of a window share theirs."""
+        """Probability of passing as real `[tasks, rows]`; steps of a window share theirs.
+
+        1 for what fills no window.
+        """
         rows, window = self.gan.space.rows(rollouts), self.window_steps
         n_windows = rollouts.rewards.shape[2] // window
         judged = judged_inputs(
             rows.states, rows.actions, rows.changes, rows.rewards, rows.terminated
         )
-        windows = judged[:, :, : n_windows * window].unflatten(2, (n_windows, window)).flatten(3)
-        accepted = game.acceptance(windows.flatten(1, 2), self.context.encoding)
+        parts = (judged, rollouts.valid.unsqueeze(-1))
+        windows, valid = (
+            part[:, :, : n_windows * window].unflatten(2, (n_windows, window)).flatten(3)
+            for part in parts
+        )
+        accepted = _judge_whole(game, windows.flatten(1, 2), valid.all(-1), self.context.encoding)
         by_step = accepted.unflatten(1, (-1, n_windows)).repeat_interleave(window, dim=-1)
         weights = torch.ones_like(rollouts.rewards)
         weights[:, :, : n_windows * window] = by_step
@@ -144,6 +151,18 @@ def policy_rows(batch: Transitions, learner: LearnerConfig) -> PolicyRows:
     return PolicyRows.from_transitions(
         batch, discount=learner.discount, gae_lambda=learner.gae_lambda
     )
+
+
+def _judge_whole(game: AdversarialGame, windows: Tensor, whole: Tensor, encoding: Tensor) -> Tensor:
+    """Acceptance `[tasks, windows]` among those that are whole; 1 for the others."""
+    whole = whole.flatten(1)
+    # What comes after an end must not be what the rest is measured by: whole ones, over again,
+    # take its place.
+    order = whole.int().argsort(dim=-1, descending=True, stable=True)
+    places = torch.arange(whole.shape[1], device=whole.device)
+    index = order.gather(1, places % whole.sum(-1, keepdim=True).clamp(min=1))
+    accepted = game.acceptance(windows.take_along_dim(index.unsqueeze(-1), dim=1), encoding)
+    return torch.ones_like(accepted).scatter(1, order, accepted).masked_fill(~whole, 1.0)
 
 
 def _weigh(rows: PolicyRows, weights: Tensor) -> PolicyRows:
