@@ -110,8 +110,7 @@ class MetaAgent:
             raise ContextError(
                 f"the context is of {context.n_tasks} tasks; give that of one: context.select(0)"
             )
-        context = context.to(parts.device)
-        gan.require_context(context)
+        context = gan.accepted(context.to(parts.device))
         augmentation = parts.augmentation()
         assert isinstance(augmentation, GeneratedAugmentation)  # there is a GAN
         stream = Streams(seed, parts.device).torch("agent-imagination")

@@ -1,5 +1,7 @@
 """What may serve as a generator's context: real transitions of its family, and enough of them."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -11,11 +13,11 @@ class ContextError(ValueError):
     """Transitions that a generator cannot take as its context, or no generator to take them."""
 
 
-def require_context(space: TransitionSpace, context: Transitions, min_context: int) -> None:
-    """Raise `ContextError` unless `context [tasks, episodes, time]` can be inferred from.
+def accepted_context(space: TransitionSpace, context: Transitions, min_context: int) -> Transitions:
+    """The context `[tasks, episodes, time]`, with nothing left in rows that are not valid.
 
-    Of every task there must be `min_context` valid transitions, real ones of the shapes and types
-    of `space`, and finite.
+    Raises `ContextError` unless there are `min_context` valid transitions of every task, real ones
+    of the shapes and types of `space`, and finite.
     """
     _require_shapes(space, context)
     if bool((context.generated & context.valid).any()):
@@ -30,6 +32,7 @@ def require_context(space: TransitionSpace, context: Transitions, min_context: i
             f"the context has {least} valid transitions of a task; this generator says nothing "
             f"of fewer than {min_context} (encoder.min_context): give longer or more episodes"
         )
+    return _blank_padding(space, context)
 
 
 def _require_shapes(space: TransitionSpace, context: Transitions) -> None:
@@ -72,3 +75,17 @@ def _require_choices(space: TransitionSpace, chosen: Tensor, start: int) -> None
             f"the context has action {int(outside[0])}; those of this generator's family are "
             f"{start} to {start + space.action_size - 1}: give transitions of that family"
         )
+
+
+def _blank_padding(space: TransitionSpace, context: Transitions) -> Transitions:
+    invalid, discrete = ~context.valid, space.discrete_start is not None
+    wide = invalid.unsqueeze(-1)
+    return replace(
+        context,
+        observations=context.observations.masked_fill(wide, 0.0),
+        next_observations=context.next_observations.masked_fill(wide, 0.0),
+        rewards=context.rewards.masked_fill(invalid, 0.0),
+        actions=context.actions.masked_fill(
+            invalid if discrete else wide, space.discrete_start or 0
+        ),
+    )

@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.config import Config
 from metarl_gan.context_encoder import ContextEncoder
-from metarl_gan.context_error import require_context
+from metarl_gan.context_error import accepted_context
 from metarl_gan.discriminator import Discriminator
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.generator import Generated, Generator, over_rows
@@ -133,9 +133,12 @@ class ConditionalGAN(nn.Module):
         elites = self.member_errors.topk(self.n_elites, largest=False).indices
         return {name: value[elites] for name, value in weights.items()}
 
-    def require_context(self, context: Transitions) -> None:
-        """Raise `ContextError` unless tasks can be inferred from `context [tasks, envs, time]`."""
-        require_context(self.space, context, self.min_context)
+    def accepted(self, context: Transitions) -> Transitions:
+        """A context `[tasks, envs, time]` of anyone's, if tasks can be inferred from it.
+
+        Raises `ContextError` that says why not.
+        """
+        return accepted_context(self.space, context, self.min_context)
 
     def infer(
         self,

@@ -89,6 +89,40 @@ def test_real_steps_are_those_of_the_environments(components, monkeypatch):
     assert tiny.curve(components).real_steps == tiny.Walk.total_steps
 
 
+def test_a_simulator_is_evaluated_beside_its_real_steps(monkeypatch):
+    """Its own steps are no real ones, and the returns before adaptation are everyone's."""
+    simulating = tiny.tiny_components(generator__kind="simulator")
+    bare = tiny.tiny_components(generated=False)
+    expected = tiny.curve(bare)
+    monkeypatch.setattr(tiny.Walk, "total_steps", 0)
+    found = tiny.curve(simulating)
+    assert tiny.Walk.total_steps > found.real_steps
+    assert np.array_equal(found.returns[:, 0], expected.returns[:, 0])
+    assert not np.array_equal(found.returns[:, 1:], expected.returns[:, 1:])
+    real_only = tiny.curve(simulating, generated=False)
+    assert np.array_equal(real_only.returns, expected.returns)
+    assert real_only.real_steps == expected.real_steps
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"generator__kind": "ensemble", "generator__members": 3, "generator__elites": 2},
+        {"generator__kind": "diffusion", "generator__diffusion_steps": 2},
+        {"generator__adaptation": "maml"},
+        {"generator__adaptation": "reptile", "generator__members": 2},
+        {"encoder__descriptor": True, "encoder__posterior": True},
+        {"augmentation__rejection": True, "discriminator__window_steps": 2},
+    ],
+)
+def test_every_generator_is_evaluated(changes):
+    trained = tiny.trained_components(**changes)
+    first, again = (tiny.curve(trained).returns for _ in range(2))
+    assert np.isfinite(first).all()
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, tiny.curve(trained, generated=False).returns)
+
+
 def test_sampled_actions_when_not_deterministic(components):
     family = tiny.walk()
     tasks, pool = family.sample(3, split="test", seed=0), EnvironmentPool(family)
