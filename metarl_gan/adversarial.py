@@ -20,6 +20,9 @@ from metarl_gan.transition_space import Rows
 
 Losses = dict[str, Tensor]
 
+DRAWN_AT_ONCE = 16
+"""Updates whose batches are gathered from the replay together: many small gathers take longer."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
@@ -80,21 +83,21 @@ class AdversarialTrainer:
         totals: Losses = {}
         counts: dict[str, int] = {}
         largest = torch.zeros((), device=streams.device)
-        for _ in range(n_updates):
-            losses, norm = self._update(replay, streams)
-            largest = torch.maximum(largest, norm)
-            for name, value in losses.items():
-                totals[name] = totals[name] + value if name in totals else value
-                counts[name] = counts.get(name, 0) + 1
-            self.gan_updates += 1
+        last = self.gan_updates + n_updates
+        while self.gan_updates < last:
+            for batch in self._draw(replay, min(DRAWN_AT_ONCE, last - self.gan_updates), streams):
+                stream = streams.torch("adversarial", self.gan_updates)
+                losses, norm = self._update(batch, stream)
+                largest = torch.maximum(largest, norm)
+                for name, value in losses.items():
+                    totals[name] = totals[name] + value if name in totals else value
+                    counts[name] = counts.get(name, 0) + 1
+                self.gan_updates += 1
         means = {name: total / counts[name] for name, total in totals.items()}
         values = torch.stack([*means.values(), largest]).tolist()
         return dict(zip([*means, "gradient_norm"], values, strict=True))
 
-    def _update(self, replay: Replay, streams: Streams) -> tuple[Losses, Tensor]:
-        stream = streams.torch("adversarial", self.gan_updates)
-        choices = np.random.default_rng(streams.integer("adversarial-choices", self.gan_updates))
-        batch = self._draw(replay, choices, stream)
+    def _update(self, batch: Batch, stream: torch.Generator) -> tuple[Losses, Tensor]:
         posterior = self.gan.encoder(batch.context, batch.descriptors)
         conditioned = self._condition(posterior.sample(stream), batch.context)
         losses = self._anchor(conditioned, batch.targets, stream)
@@ -116,24 +119,38 @@ class AdversarialTrainer:
         self.gan.average()
         return {name: value.detach() for name, value in losses.items()}, norm
 
-    def _draw(self, replay: Replay, choices: np.random.Generator, stream: torch.Generator) -> Batch:
+    def _draw(self, replay: Replay, n_updates: int, streams: Streams) -> list[Batch]:
+        """What the next updates learn from, gathered and normalised at once."""
         config, min_context = self.config.adversarial, self.config.encoder.min_context
+        choices = np.random.default_rng(streams.integer("adversarial-choices", self.gan_updates))
+        stream = streams.torch("adversarial-draws", self.gan_updates)
         largest = math.log(config.max_context / min_context)
+        sizes = np.rint(min_context * np.exp(choices.uniform(0.0, largest, n_updates))).astype(int)
+        counterfactual = choices.random(n_updates) < config.counterfactual_share
         drawn = replay.sample(
-            config.tasks_per_update,
-            round(min_context * math.exp(choices.uniform(0.0, largest))),
+            n_updates * config.tasks_per_update,
+            int(sizes.max()),
             config.targets_per_task,
             stream,
             window_steps=self.config.discriminator.window_steps,
+            strangers=bool(counterfactual.any()),
         )
-        space = self.gan.space
-        context = _one_episode(space.rows(drawn.context))
-        descriptors = drawn.descriptors if self.config.encoder.descriptor else None
-        if choices.random() < config.counterfactual_share:
-            strangers = _one_episode(space.rows(drawn.strangers))
-            context = self._counterfactual(context, strangers, descriptors, stream)
-        targets = _one_episode(space.rows(drawn.targets))
-        return Batch(context=context, targets=targets, descriptors=descriptors)
+        context, targets, strangers = (
+            _one_episode(self.gan.space.rows(rows))
+            for rows in (drawn.context, drawn.targets, drawn.strangers)
+        )
+        batches = []
+        for update, size in enumerate(sizes):
+            first = update * config.tasks_per_update
+            tasks = slice(first, first + config.tasks_per_update)
+            descriptors = drawn.descriptors[tasks] if self.config.encoder.descriptor else None
+            its_context = _part(context, tasks, size)
+            if counterfactual[update]:
+                others = _part(strangers, tasks, size)
+                its_context = self._counterfactual(its_context, others, descriptors, stream)
+            its_targets = _part(targets, tasks, None)
+            batches.append(Batch(context=its_context, targets=its_targets, descriptors=descriptors))
+        return batches
 
     @torch.no_grad()
     def _counterfactual(
@@ -209,7 +226,11 @@ class AdversarialTrainer:
         return torch.stack(parts).sum()
 
     def _play(
-        self, game: AdversarialGame, conditioned: Conditioned, targets: Rows, stream: torch.Generator
+        self,
+        game: AdversarialGame,
+        conditioned: Conditioned,
+        targets: Rows,
+        stream: torch.Generator,
     ) -> Losses:
         """The discriminator's steps, then the generator's loss against it."""
         optimiser = self.discriminator_optimiser
@@ -274,6 +295,11 @@ def _drawn(probability: Tensor, stream: torch.Generator) -> Tensor:
     """0 or 1 by chance, with the probability's gradient: real terminations are never between."""
     chance = torch.rand(probability.shape, generator=stream, device=probability.device)
     return (chance < probability).to(probability.dtype) + probability - probability.detach()
+
+
+def _part(rows: Rows, tasks: slice, n_rows: int | None) -> Rows:
+    """The first rows of some tasks; rows are in random order."""
+    return Rows(**{name: value[tasks, :n_rows] for name, value in vars(rows).items()})
 
 
 def _one_episode(rows: Rows) -> Rows:

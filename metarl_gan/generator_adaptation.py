@@ -45,8 +45,7 @@ class Layout:
         return expanded.flatten(0, 1) if self.adapted else expanded.flatten(1, 2)
 
     def gather(self, values: Tensor) -> Tensor:
-        """From the networks' layout `[batch, rows]` or `[batch, rows, size]` to
-        `[members, tasks, rows, ...]`."""
+        """Inverse of `spread`, member by member: `[members, tasks, rows, ...]`."""
         if self.adapted:
             return values.unflatten(0, (self.n_members, self.n_tasks))
         return values.unflatten(1, (self.n_tasks, -1))
@@ -76,9 +75,7 @@ def anchor_losses(
     losses = generator.losses(weights, layout.rows(rows), spread, stream)
     weight = rows.valid.to(rows.rewards.dtype)
     weight = weight / weight.sum(-1, keepdim=True).clamp(min=1.0)
-    return {
-        name: (layout.gather(value) * weight).sum(-1) for name, value in vars(losses).items()
-    }
+    return {name: (layout.gather(value) * weight).sum(-1) for name, value in vars(losses).items()}
 
 
 def weighted(losses: dict[str, Tensor], weights: AnchorWeights) -> Tensor:

@@ -19,7 +19,7 @@ class EncoderConfig:
     hidden_sizes: tuple[int, ...] = (128, 128)
     min_context: int = 5
     """Fewest transitions that a context is trained with and accepted with."""
-    pooling: Literal["mean", "attention", "product"] = "mean"
+    pooling: Literal["mean", "attention", "product"] = "product"
     """How the embedded transitions become one: their mean, learnt queries that attend to them, or
     a product of one Gaussian per transition."""
     posterior: bool = False

@@ -94,10 +94,11 @@ class Replay:
         generator: torch.Generator,
         *,
         window_steps: int = 1,
+        strangers: bool = True,
     ) -> ContextAndTargets:
         """Draw tasks uniformly, with replacement, among those with two episodes or more.
 
-        `n_targets` windows of `window_steps` consecutive steps each.
+        `n_targets` windows of `window_steps` consecutive steps each; `strangers` only if wanted.
         """
         counts = (self.lengths > 0).sum(-1)
         eligible = torch.nonzero(counts >= 2).squeeze(-1)
@@ -117,22 +118,21 @@ class Replay:
         offset = 1 + below(count - 1, (n_tasks, n_targets))
         target_episodes = (context_episode + offset) % count
         context_episodes = context_episode.expand(n_tasks, n_context)
-        stranger_slots = eligible[below(torch.tensor(float(len(eligible))), (n_tasks, n_context))]
-        stranger_episodes = below(counts[stranger_slots], (n_tasks, n_context))
-        rows = []
-        for slot, episodes, steps in (
-            (slots.unsqueeze(-1), context_episodes, 1),
-            (slots.unsqueeze(-1), target_episodes, window_steps),
-            (stranger_slots, stranger_episodes, 1),
-        ):
-            lengths = self.lengths[slot, episodes]
+
+        def rows(of: Tensor, episodes: Tensor, steps: int = 1) -> Transitions:
+            lengths = self.lengths[of, episodes]
             starts = below((lengths - steps + 1).clamp(min=1), tuple(episodes.shape))
-            rows.append(self._windows(slot.expand_as(episodes), episodes, starts, lengths, steps))
-        context, targets, strangers = rows
+            return self._windows(of.expand_as(episodes), episodes, starts, lengths, steps)
+
+        context = rows(slots.unsqueeze(-1), context_episodes)
+        targets = rows(slots.unsqueeze(-1), target_episodes, window_steps)
+        limit, n_strangers = torch.tensor(float(len(eligible))), n_context if strangers else 0
+        of_others = eligible[below(limit, (n_tasks, n_strangers))]
+        others = rows(of_others, below(counts[of_others], (n_tasks, n_strangers)))
         return ContextAndTargets(
             context=context,
             targets=targets,
-            strangers=strangers,
+            strangers=others,
             descriptors=self.descriptors[slots],
         )
 

@@ -1,6 +1,7 @@
 """A training run on disk: meta-iterations, validation, checkpoints, logs, a clean end."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -90,6 +91,21 @@ class TrainingRun:
             log.drop(number, self.trainer.take_dropped())
         if number % self.components.config.logging.validate_every == 0:
             metrics |= self._validate(log)
+        elif self.trainer.finished():
+            metrics |= self._validate_the_end(log)
+        return metrics
+
+    def _validate_the_end(self, log: MetricLog) -> Metrics:
+        """The agent that a budget ends with is a candidate for the best, too.
+
+        Nothing else may come of it: a run that goes on from here equals one that never stopped.
+        """
+        kept, gan = replace(self.trainer.counters), self.components.gan
+        error = None if gan is None else gan.validation_error.clone()
+        metrics = self._validate(log)
+        self.trainer.counters = kept
+        if gan is not None and error is not None:
+            gan.validation_error.copy_(error)
         return metrics
 
     def _validate(self, log: MetricLog) -> Metrics:
