@@ -10,8 +10,14 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from metarl_gan.bench_cases import Findings, measure_collection, measure_imagination
+from metarl_gan.bench_cases import Findings, measure_collection
 from metarl_gan.bench_environments import measure_environments
+from metarl_gan.bench_imagination import (
+    measure_imagination,
+    measure_wide_imagination,
+    wide_config,
+)
+from metarl_gan.bench_precision import compare_precisions
 from metarl_gan.bench_timing import Spread, machine
 from metarl_gan.envs import make_family
 from metarl_gan.envs.family import TaskFamily
@@ -21,6 +27,8 @@ from metarl_gan.usage import UsageError
 
 REFERENCE_FAMILY, SIMPLE_FAMILY = "half-cheetah-velocity", "point-goal"
 REFERENCE_ENVIRONMENT = "HalfCheetah-v5"
+PRECISION_UPDATES = 200
+"""Of the GAN whose imagination is compared in two precisions."""
 STEPPED_FAMILIES = (REFERENCE_FAMILY, "ant-direction", "hopper-physics", "cartpole-physics")
 
 Benchmark = Callable[[str | None, float], list[Findings]]
@@ -52,6 +60,8 @@ def run(
         found = BENCHMARKS[chosen](family, seconds)
         for findings in found:
             console.print(findings_table(findings))
+            if findings.comparisons:
+                console.print(comparisons_table(findings))
         content = {
             "kind": f"bench-{chosen}",
             "command": _command(chosen, family),
@@ -76,12 +86,14 @@ def collection(family: str | None, seconds: float) -> list[Findings]:
 
 
 def imagination(family: str | None, seconds: float) -> list[Findings]:
-    """Imagined transitions against real steps of the same spaces."""
+    """Imagined transitions against real steps of the same spaces, and against matrix products."""
     chosen = make_family(family or REFERENCE_FAMILY)
     single = _single_environment(chosen)
     found = measure_imagination(chosen, single, seconds=seconds)
+    wide = measure_wide_imagination(chosen, single, seconds=seconds)
     single.close()
-    return [found]
+    comparisons = compare_precisions(chosen, wide_config(updates=PRECISION_UPDATES))
+    return [found, replace(wide, comparisons=comparisons)]
 
 
 def envs(family: str | None, seconds: float) -> list[Findings]:
@@ -109,14 +121,29 @@ def findings_table(findings: Findings) -> Table:
         title_style="bold",
     )
     table.add_column("")
-    for column in ("transitions/s", "µs by the clock", "µs of processor time"):
+    counted = any(timing.flops for timing in findings.timings)
+    columns = ("transitions/s", "µs by the clock", "µs of processor time")
+    for column in (*columns, "GFLOP/s") if counted else columns:
         table.add_column(column, justify="right")
     for timing in findings.timings:
         spreads = (timing.wall_microseconds, timing.cpu_microseconds)
-        table.add_row(timing.name, f"{timing.per_second:,.0f}", *map(_show, spreads))
+        speed = f"{timing.gflops.median:,.0f}" if timing.flops else ""
+        cells = (timing.name, f"{timing.per_second:,.0f}", *map(_show, spreads), speed)
+        table.add_row(*cells[: len(table.columns)])
     table.add_section()
     for ratio in findings.ratios:
         table.add_row(ratio.name, "", *(f"× {_show(spread)}" for spread in (ratio.wall, ratio.cpu)))
+    return table
+
+
+def comparisons_table(findings: Findings) -> Table:
+    """What was compared besides times: median [minimum, maximum]."""
+    table = Table(box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("")
+    table.add_column("median [min, max]", justify="right")
+    for name, spread in findings.comparisons.items():
+        digits = f"{spread.median:.4f} [{spread.min:.4f}, {spread.max:.4f}]"
+        table.add_row(escape(name), digits)
     return table
 
 

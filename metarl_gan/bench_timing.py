@@ -24,6 +24,8 @@ class Alternative:
     transitions: int
     work: Callable[[], object]
     torch_threads: int = 1
+    flops: float = 0.0
+    """Floating-point operations of a call, if these are counted: a product counts two per term."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,7 @@ class Timing:
     torch_threads: int
     wall_seconds: tuple[float, ...]
     cpu_seconds: tuple[float, ...]
+    flops: float = 0.0
 
     @property
     def wall_microseconds(self) -> Spread:
@@ -67,11 +70,17 @@ class Timing:
         """Transitions per second by the clock, in the median round."""
         return 1e6 / self.wall_microseconds.median
 
+    @property
+    def gflops(self) -> Spread:
+        """Billions of floating-point operations per second by the clock."""
+        return Spread.of(self.flops * 1e-9 / np.array(self.wall_seconds))
+
     def as_json(self) -> dict[str, object]:
         """Plain data: what was measured, every round of it, and its summary."""
         return {
             **vars(self),
             "transitions_per_second": self.per_second,
+            "gflops": vars(self.gflops),
             "wall_microseconds_per_transition": vars(self.wall_microseconds),
             "cpu_microseconds_per_transition": vars(self.cpu_microseconds),
         }
@@ -138,6 +147,7 @@ def time_in_turns(
             torch_threads=alternative.torch_threads,
             wall_seconds=tuple(wall[place]),
             cpu_seconds=tuple(cpu[place]),
+            flops=alternative.flops,
         )
         for place, alternative in enumerate(alternatives)
     ]

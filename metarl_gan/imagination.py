@@ -39,8 +39,8 @@ def imagine(
     reaches `n_steps` is truncated. The generator's networks compute in `dtype`, states add up in
     float32. Large batches are imagined part by part, each through all steps.
     """
-    tasks_and_rollouts, made = starts.shape[:2], dict[str, Tensor]()
-    for part in _parts(*tasks_and_rollouts, gan.n_elites, _rows_at_once(starts)):
+    (n_tasks, n_rollouts), made = starts.shape[:2], dict[str, Tensor]()
+    for part in _parts(n_tasks, n_rollouts, gan.n_elites, _rows_at_once(starts)):
         of_tasks = {name: value[part.tasks] for name, value in parameters.items()}
         rollouts = _Rollouts(
             gan, part.of_context(context), starts[part.index], n_steps, stream, dtype
@@ -48,7 +48,7 @@ def imagine(
         rollouts.run(policy, of_tasks, stream)
         for name, value in rollouts.record().items():
             if name not in made:
-                made[name] = value.new_empty((*tasks_and_rollouts, *value.shape[2:]))
+                made[name] = value.new_empty((n_tasks, n_rollouts, *value.shape[2:]))
             made[name][part.index] = value
     return Transitions(**made)
 

@@ -5,19 +5,23 @@ import json
 import pytest
 import torch
 
-from metarl_gan import bench, bench_cases
+from metarl_gan import bench, bench_cases, bench_imagination, bench_timing
+from metarl_gan.bench_precision import compare_precisions
+from metarl_gan.bench_products import Setting, products
 from metarl_gan.bench_timing import Alternative, Ratio, Spread, Timing, machine, time_in_turns
 from metarl_gan.envs import make_family
 from metarl_gan.usage import UsageError
+from tests.metarl_gan.toys import small_config
 
 
-def timing(name, wall, *, transitions=10, cpu=None):
+def timing(name, wall, *, transitions=10, cpu=None, flops=0.0):
     return Timing(
         name=name,
         transitions=transitions,
         torch_threads=1,
         wall_seconds=tuple(wall),
         cpu_seconds=tuple(cpu or wall),
+        flops=flops,
     )
 
 
@@ -68,15 +72,11 @@ def test_threads_are_put_back_after_a_failure():
     assert torch.get_num_threads() == before
 
 
-@pytest.fixture
-def one_thread(monkeypatch):
-    """Two spinning threads on a busy machine take seconds for what takes milliseconds."""
-    monkeypatch.setattr(bench_cases, "_thread_counts", lambda: (1,))
-
-
-def test_collection_compares_the_same_steps(one_thread):
+def test_collection_compares_the_same_steps():
     family = make_family("point-goal")
-    found = bench_cases.measure_collection(family, seconds=0.0, n_tasks=2, envs_per_task=3)
+    found = bench_cases.measure_collection(
+        family, seconds=0.0, n_tasks=2, envs_per_task=3, threads=(1,)
+    )
     assert {one.transitions for one in found.timings} == {2 * 3 * family.horizon}
     assert [ratio.of.partition(",")[0] for ratio in found.ratios] == ["collector"] * len(
         found.ratios
@@ -86,10 +86,12 @@ def test_collection_compares_the_same_steps(one_thread):
         assert ratio.of.partition(",")[2] == ratio.to.partition(",")[2]
 
 
-def test_imagination_is_compared_with_every_way_of_stepping(one_thread):
+def test_imagination_is_compared_with_every_way_of_stepping():
     family = make_family("point-goal")
     single = family.make(family.sample(1, seed=0)[0])
-    found = bench_cases.measure_imagination(family, single, seconds=0.0, n_tasks=2, rollouts=(1, 3))
+    found = bench_imagination.measure_imagination(
+        family, single, seconds=0.0, n_tasks=2, rollouts=(1, 3), threads=(1,)
+    )
     stepping = [one.name for one in found.timings if one.name.startswith("stepping")]
     imagining = [one for one in found.timings if one.name.startswith("imagining")]
     assert {one.transitions for one in imagining} == {
@@ -101,12 +103,65 @@ def test_imagination_is_compared_with_every_way_of_stepping(one_thread):
     }
 
 
+def test_wide_imagination_is_held_against_the_products_of_its_own_layers(monkeypatch):
+    monkeypatch.setattr(bench_timing, "MIN_ROUNDS", 1)
+    family = make_family("point-goal")
+    single = family.make(family.sample(1, seed=0)[0])
+    found = bench_imagination.measure_wide_imagination(
+        family, single, seconds=0.0, n_tasks=2, rollouts=(3, 5), threads=(1,)
+    )
+    # Dynamics from state, action, encoding and noise; reward from the change as well; the policy.
+    dynamics = (2 + 2 + 8 + 2) * 256 + 256 * 256 + 256 * 3
+    reward = (2 + 2 + 2 + 8) * 256 + 256 * 256 + 256
+    policy = 2 * 64 + 64 * 64 + 64 * 2
+    by_name = {one.name: one for one in found.timings}
+    dreams = [one for one in found.timings if one.name.startswith("imagining")]
+    assert {one.transitions for one in dreams} == {2 * 3 * 10, 2 * 5 * 10}
+    for one in dreams:
+        assert one.flops == 2 * (dynamics + reward + policy) * one.transitions
+        against = [by_name[ratio.of] for ratio in found.ratios if ratio.to == one.name]
+        setting = one.name.partition(",")[2]
+        kinds = [other.name.removesuffix("," + setting) for other in against]
+        assert kinds[:2] == ["products of 256 × 256", "the layers' products alone"]
+        assert kinds[2].startswith("stepping one")
+    assert {one.name.partition(", ")[2] for one in dreams} == {
+        "float32, 1 thread",
+        "bfloat16, 1 thread",
+    }
+
+
+def test_products_count_as_what_would_take_as_many_operations():
+    setting = Setting(dtype="bfloat16", threads=2)
+    found = products("p", [(3, 4), (4, 5)], 10, 6, 8.0, setting)
+    found.work()
+    assert found.flops == 2 * 10 * 6 * (12 + 20)
+    assert found.transitions == found.flops / 8
+    assert found.torch_threads == 2
+    assert str(setting) == "bfloat16, 2 threads"
+
+
+def test_operations_per_second_are_by_the_clock():
+    measured = timing("a", [1.0, 4.0, 2.0], cpu=[8.0, 8.0, 8.0], flops=8e9)
+    assert measured.gflops == Spread(min=2.0, median=4.0, max=8.0)
+
+
+def test_bfloat16_imagines_the_same_rollouts_and_nearly_the_same_gradient():
+    found = compare_precisions(make_family("point-goal"), small_config(), n_tasks=8, n_rollouts=20)
+    same, other, first, last, rewards = found.values()
+    assert same.median > 0.99
+    assert other.median < 0.9
+    # Not the same numbers, but apart by no more than bfloat16's eight bits explain.
+    for difference in (first, last, rewards):
+        assert 1e-5 < difference.median < 0.05
+
+
 def test_run_prints_a_table_and_writes_json(tmp_path, monkeypatch, capsys):
     found = bench_cases.Findings(
         title="Speed of things",
         timings=[timing("slow", [2.0, 4.0]), timing("fast", [1.0, 1.0])],
         ratios=[Ratio.between("slow / fast", timing("s", [2.0, 4.0]), timing("f", [1.0, 1.0]))],
         target="at least 2",
+        comparisons={"likeness": Spread(min=0.25, median=0.5, max=1.0)},
     )
     asked = []
 
@@ -120,11 +175,13 @@ def test_run_prints_a_table_and_writes_json(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "Speed of things: median [min, max] of 2 rounds" in printed
     assert "× 3.00 [2.00, 4.00]" in printed
+    assert "0.5000 [0.2500, 1.0000]" in printed
     content = json.loads(files["things"].read_text())
     assert files["things"].parent == tmp_path
     assert content["kind"] == "bench-things"
     assert content["command"] == "metarl-gan bench things --family f"
     assert content["findings"][0]["ratios"][0]["wall"] == {"min": 2.0, "median": 3.0, "max": 4.0}
+    assert content["findings"][0]["comparisons"]["likeness"]["median"] == 0.5
     assert content["findings"][0]["timings"][0]["wall_seconds"] == [2.0, 4.0]
 
 
