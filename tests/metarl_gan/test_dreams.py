@@ -117,7 +117,7 @@ def test_what_the_discriminator_likes_best_counts_most():
         kept, seen = found[task][valid], rewards[task][valid]
         by_reward = kept[seen.argsort()]
         assert (by_reward.diff() >= -1e-6).all()
-        assert by_reward[0] < 0.5 * by_reward[-1]
+        assert by_reward[0] < 0.6 * by_reward[-1]
 
 
 @pytest.mark.parametrize("rejection", [False, True])

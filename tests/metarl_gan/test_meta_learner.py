@@ -13,8 +13,9 @@ from metarl_gan.agents.policy_gradient import (
     policy_gradient,
     surrogate_loss,
 )
-from metarl_gan.config import LearnerConfig
-from metarl_gan.data_augmentation import MixedData, NoAugmentation, policy_rows
+from metarl_gan.config import Config, LearnerConfig
+from metarl_gan.data_augmentation import MixedData, NoAugmentation
+from metarl_gan.dreams import policy_rows
 from metarl_gan.meta_learner import Adapted, MetaLearner
 from tests.agents.toys import BANDITS, TARGETS, random_episodes, stream
 
@@ -230,7 +231,7 @@ def meta_train(family, algorithm, bias, *, iterations, **settings):
     learner = MetaLearner(policy, config, stream())
     with torch.no_grad():
         learner.parameters["bias_0"].copy_(torch.tensor(bias))
-    augmentation = NoAugmentation(config)
+    augmentation = NoAugmentation(Config(learner=config))
 
     def play(tasks, parameters, seed):
         venv = family.make_vec(tasks, 20)
