@@ -103,8 +103,9 @@ def invert(
     refined = encoding.detach().clone().requires_grad_(True)
     optimiser = torch.optim.Adam([refined], lr=config.inversion_lr)
     for _ in range(config.inversion_steps):
-        losses = anchor_losses(generator, weights, refined, rows, layout, None)
-        loss = weighted(losses, wanted).mean(0).sum()
+        with torch.enable_grad():  # whoever adapts may have switched it off
+            losses = anchor_losses(generator, weights, refined, rows, layout, None)
+            loss = weighted(losses, wanted).mean(0).sum()
         (refined.grad,) = torch.autograd.grad(loss, [refined])
         optimiser.step()
         with torch.no_grad():

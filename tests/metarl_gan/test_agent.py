@@ -95,6 +95,15 @@ def test_without_generated_data_it_is_the_agent_without_a_generator(agent):
     assert not torch.equal(mixed["weight_0"], bare["weight_0"])
 
 
+@pytest.mark.parametrize("adaptation", ["inversion", "maml"])
+def test_it_adapts_where_gradients_are_switched_off(adaptation):
+    made = MetaAgent(tiny.trained_components(generator__adaptation=adaptation))
+    expected = made.adapt(tiny.Walk(goal=0.5)).parameters
+    with torch.no_grad():
+        found = made.adapt(tiny.Walk(goal=0.5)).parameters
+    tiny.assert_same_tensors(found, expected)
+
+
 def test_adapting_leaves_the_agent_as_it_was(agent):
     before = {name: value.clone() for name, value in agent.components.tensors().items()}
     agent.adapt(tiny.Walk(goal=0.5), episodes=2)
