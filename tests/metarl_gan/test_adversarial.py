@@ -352,6 +352,42 @@ def test_reptile_s_gradient_is_the_way_to_where_the_tasks_end(steps):
     assert of_encoding.abs().max() > 0
 
 
+def test_maml_s_loss_is_after_the_step_on_the_context_and_its_gradient_is_through_it():
+    trainer, drawn = a_trainer(
+        generator={"adaptation": "maml", "adaptation_lr": 0.2, "adaptation_steps": 2, "members": 2}
+    )
+    gan, n_tasks = trainer.gan, 8
+    encoding = gan.encoder(drawn.context).encoding
+    conditioned = trainer._condition(encoding, drawn.context)
+    loss = trainer._anchor(conditioned, drawn.targets, stream())["anchor_loss"]
+    weights = gan.generator.weights()
+    ends = adapted_weights(
+        gan.generator,
+        weights,
+        encoding,
+        drawn.context,
+        trainer.config.generator,
+        gan.anchor,
+        differentiable=True,
+    )
+    layout = Layout(n_members=2, n_tasks=n_tasks, adapted=True)
+    losses = anchor_losses(gan.generator, ends, encoding, drawn.targets, layout, stream())
+    expected = weighted(losses, gan.anchor).mean(1).sum()
+    torch.testing.assert_close(loss, expected)
+    into = [*weights.values(), encoding]
+    found, wanted = (
+        torch.autograd.grad(value, into, retain_graph=True) for value in (loss, expected)
+    )
+    for gradient, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(gradient, other)
+        assert gradient.abs().max() > 0
+    # What plays against the discriminator is adapted, too.
+    generated = trainer._rolled_out(conditioned, drawn.targets, stream())
+    assert generated.shape[0] == 2 * n_tasks
+    of_game = torch.autograd.grad(generated.square().sum(), list(weights.values()))
+    assert all(gradient.abs().max() > 0 for gradient in of_game)
+
+
 def test_members_learn_as_if_alone():
     """A member's step does not depend on how many others there are: losses are sums of them."""
     trainer, drawn = a_trainer(
