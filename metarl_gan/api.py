@@ -149,7 +149,7 @@ def evaluate(
         environments.close()
     return AdaptationReport(
         family=made.name,
-        arm=GENERATED if generated and agent.components.gan is not None else REAL_ONLY,
+        arm=GENERATED if generated and agent.config.uses_generator else REAL_ONLY,
         split=split,
         seed=seed,
         task_ids=tuple(task.id for task in curve.tasks),

@@ -20,6 +20,15 @@ GENERAL: dict[str, Overrides] = {
 
 POINT_GOAL: Overrides = {"learner.discount": 0.95}
 
+PENDULUM: Overrides = {
+    # A pendulum's return is decided by the next second: Pendulum-v1 is learnt with short horizons.
+    "learner.discount": 0.9,
+    "learner.inner_lr": 0.1,
+    "learner.outer_lr": 3e-3,
+    "learner.outer_epochs": 10,
+    "augmentation.start": "own_states",
+}
+
 HALF_CHEETAH: Overrides = {
     "sampler.query_episodes": 3,
     "learner.discount": 0.99,
@@ -32,7 +41,16 @@ HALF_CHEETAH: Overrides = {
 }
 
 BY_FAMILY: dict[str, dict[str, Overrides]] = {
-    "point-goal": dict.fromkeys(GENERAL, POINT_GOAL),
+    "point-goal": {
+        "quick": {**POINT_GOAL, "iterations": 70},
+        "default": POINT_GOAL,
+        "paper": POINT_GOAL,
+    },
+    "pendulum-physics": {
+        "quick": {**PENDULUM, "iterations": 100},
+        "default": PENDULUM,
+        "paper": PENDULUM,
+    },
     **{
         name: {
             "quick": {**HALF_CHEETAH, "iterations": 150},

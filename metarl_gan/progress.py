@@ -21,6 +21,11 @@ LINE_SECONDS = 5.0
 DROPPED_LINES = 3
 """Most dropped tasks of a meta-iteration, or of a report, that get a line."""
 
+ROLLBACK = (
+    "training of the generator diverged and was taken back to its last good average; if that "
+    "repeats, lower adversarial.learning_rate or adversarial.adversarial_weight"
+)
+
 LABELS = {
     "real_steps": "real steps",
     "real_steps_per_second": "real steps/s",
@@ -35,8 +40,12 @@ LABELS = {
     "held_out_next_state_error": "held-out state error",
     "generated_share": "generated",
     "dropped_tasks": "dropped tasks",
+    "gan_rollbacks": "generator taken back",
 }
 """Metrics worth watching, in this order, under the name that is shown."""
+
+TROUBLES = ("dropped_tasks", "gan_rollbacks")
+"""Counts that are shown once there is something to count."""
 
 
 class ProgressLog(MetricLog):
@@ -75,6 +84,8 @@ class ProgressLog(MetricLog):
     def log(self, meta_iteration: int, metrics: Mapping[str, float]) -> None:
         # What is measured only now and then (validation) stays on show until measured again.
         earlier = self._last[1] if self._last else {}
+        if metrics.get("gan_rollbacks", 0.0) > earlier.get("gan_rollbacks", 0.0):
+            self._console.print(Text(f"[{meta_iteration}] {ROLLBACK}", style="yellow"))
         self._last = (meta_iteration, {**earlier, **metrics})
         self._pending = True
         if self._console.is_terminal:
@@ -169,13 +180,13 @@ def _share(now: float, first: float, total: float) -> float:
 
 
 def _worth_showing(name: str, value: float) -> bool:
-    return name != "dropped_tasks" or value > 0
+    return name not in TROUBLES or value > 0
 
 
 def _shown(name: str, value: float) -> str:
     if name == "generated_share":
         return f"{value:.0%}"
-    if name in {"real_steps", "real_steps_per_second", "dropped_tasks"}:
+    if name in {"real_steps", "real_steps_per_second", *TROUBLES}:
         return f"{value:,.0f}"
     return f"{value:.4g}" if abs(value) < 10 else f"{value:.1f}"
 

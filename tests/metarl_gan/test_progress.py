@@ -76,6 +76,18 @@ def test_what_is_measured_rarely_stays_on_show():
     assert "validation return -17.5" in output.getvalue().splitlines()[-1]
 
 
+def test_a_generator_that_was_taken_back_is_told_once():
+    log, _clock, output = progress()
+    for iteration, rollbacks in enumerate([0.0, 1.0, 1.0, 2.0], start=1):
+        log.log(iteration, {**METRICS, "gan_rollbacks": rollbacks})
+    log.close()
+    text = " ".join(output.getvalue().split())
+    assert text.count("diverged") == 2
+    assert "[2] training of the generator diverged" in text
+    assert "generator taken back 2" in text
+    assert "generator taken back 0" not in text
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
