@@ -30,7 +30,7 @@ EPISODES_PER_CHUNK = 20
 """Real episodes per task that the true gradient is estimated from: chunks times episodes."""
 MANY_EPISODES = 20
 """Real episodes per task of "real_20", against which transitions are held, too."""
-IMAGINED_ROLLOUTS = 200
+IMAGINED_ROLLOUTS = 400
 """Imagined rollouts per task: enough that the cosine is about bias, not noise."""
 
 
