@@ -174,7 +174,7 @@ def test_in_training_features_are_standardised_over_tasks():
 
 
 def test_mean_pooling_by_hand():
-    rows, module = context(3, 7), encoder()
+    rows, module = context(3, 7), encoder(pooling="mean")
     rows.valid[:, 5:] = False
     inputs = torch.cat([getattr(rows, name) for name in FIELDS], -1)[:, :5]
     norm = module.standardise
@@ -184,7 +184,7 @@ def test_mean_pooling_by_hand():
 
 
 def test_the_mean_encoder_starts_from_two_plain_perceptrons():
-    module = encoder(seed=5)
+    module = encoder(pooling="mean", seed=5)
     torch.manual_seed(5)
     embed, head = perceptron(10, (16, 10), 10), perceptron(10, (10,), 4)
     for actual, expected in ((module.embed, embed), (module.head, head)):
