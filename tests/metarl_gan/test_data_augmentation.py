@@ -12,10 +12,11 @@ from metarl_gan.config_error import ConfigError
 from metarl_gan.data_augmentation import (
     GeneratedAugmentation,
     NoAugmentation,
+    RealAndImagined,
     RealData,
     shares,
 )
-from metarl_gan.dreams import policy_rows
+from metarl_gan.dreams import GeneratedDream, policy_rows
 from metarl_gan.envs import make_family
 from metarl_gan.gan import ConditionalGAN
 from metarl_gan.held_out_errors import HeldOutErrors
@@ -167,11 +168,13 @@ def test_an_agent_that_takes_descriptors_has_to_be_told_the_task():
 def test_the_shuffled_control_takes_each_task_for_its_neighbour():
     batch, policy = random_episodes((3, 2, 8)), a_policy()
     gan = averaged_gan(batch)
-    drawn, control = (
-        augmentation(gan, policy, shuffled_context=shuffled).mix(batch, stream()).data
-        for shuffled in (False, True)
-    )
-    expected, found = (data._dream.context.encoding for data in (drawn, control))
+    encodings = []
+    for shuffled in (False, True):
+        mixture = augmentation(gan, policy, shuffled_context=shuffled).mix(batch, stream())
+        assert isinstance(mixture.data, RealAndImagined)
+        assert isinstance(mixture.data._dream, GeneratedDream)
+        encodings.append(mixture.data._dream.context.encoding)
+    expected, found = encodings
     assert torch.equal(found, expected.roll(1, dims=0))
     with pytest.raises(ConfigError, match="shuffled_context takes another task's context"):
         augmentation(gan, policy, shuffled_context=True).mix(batch.select(0), stream())

@@ -38,6 +38,7 @@ def a_dream(**changes):
         stream=stream(2),
         window_steps=config.discriminator.window_steps,
     )
+    assert gan.discriminator is not None
     game = AdversarialGame(gan.discriminator, config.discriminator)
     return dream, game, expand_over_tasks(policy.initial_parameters(stream()), 2)
 
@@ -130,11 +131,10 @@ def test_rejection_is_a_setting(rejection):
     assert (made.game is not None) == rejection
 
 
-def a_simulation(family, tasks, **settings):
+def a_simulation(family, tasks):
     policy = make_policy(family.observation_space, family.action_space, hidden_sizes=(8,))
-    settings = {"n_rollouts": 3, "n_steps": 4, "stream": stream(2)} | settings
     pool = EnvironmentPool(family)
-    dream = SimulatedDream(tasks, pool, policy, LEARNER, **settings)
+    dream = SimulatedDream(tasks, pool, policy, LEARNER, n_rollouts=3, n_steps=4, stream=stream(2))
     return dream, pool, expand_over_tasks(policy.initial_parameters(stream()), len(tasks))
 
 

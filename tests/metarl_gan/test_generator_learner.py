@@ -33,6 +33,11 @@ def assert_same(ours, theirs):
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
 
+def discriminator_of(gan):
+    assert gan.discriminator is not None
+    return gan.discriminator
+
+
 def poison(part, value=math.nan):
     """Spoil one weight."""
     with torch.no_grad():
@@ -52,7 +57,7 @@ def test_divergence_goes_back_to_the_last_good_average(spoil):
     good = learner.learn(TASKS, batches())
     assert good["gan_rollbacks"] == 0
     before = copied(gan.state_dict())
-    discriminator = copied(gan.discriminator.state_dict())
+    discriminator = copied(discriminator_of(gan).state_dict())
     assert learner._trainer.generator_optimiser.state
     SPOILS[spoil](gan)
     found = learner.learn(TASKS, batches(seed=2))
@@ -65,7 +70,7 @@ def test_divergence_goes_back_to_the_last_good_average(spoil):
         assert_same(
             average, {k[len(prefix) :]: v for k, v in before.items() if k.startswith(prefix)}
         )
-    assert_same(gan.discriminator.state_dict(), discriminator)
+    assert_same(discriminator_of(gan).state_dict(), discriminator)
     assert all(not optimiser.state for optimiser in learner._trainer.optimisers.values())
     # What was learnt of the data itself stays.
     assert gan.space.state.count > before["space.state.count"]
@@ -81,7 +86,7 @@ def test_a_discriminator_that_is_no_number_does_not_spoil_the_generator():
     gan, learner = a_learner()
     learner.learn(TASKS, batches())
     average = copied(gan.imagining.state_dict())
-    poison(gan.discriminator)
+    poison(discriminator_of(gan))
     assert learner.learn(TASKS, batches(seed=2))["gan_rollbacks"] == 1
     assert_same(gan.imagining.state_dict(), average)
     assert_same(gan.generator.state_dict(), average)
@@ -92,7 +97,7 @@ def test_a_discriminator_that_is_no_number_does_not_spoil_the_generator():
 )
 def test_what_diverges_from_the_start_stays_as_it_was_made(settings):
     gan, learner = a_learner(adversarial=settings)
-    parts = (gan.encoder, gan.generator, gan.discriminator)
+    parts = (gan.encoder, gan.generator, discriminator_of(gan))
     fresh = [copied(part.state_dict()) for part in parts]
     for rollbacks, updates in ((1, 3), (2, 5)):
         found = learner.learn(TASKS, batches(seed=rollbacks))

@@ -61,8 +61,9 @@ def linears(network: nn.Module) -> list[nn.Linear]:
     return [module for module in network.modules() if isinstance(module, nn.Linear)]
 
 
-def layers(perceptrons: nn.ParameterDict) -> list[tuple[Tensor, Tensor]]:
+def layers(perceptrons: nn.Module | Tensor) -> list[tuple[Tensor, Tensor]]:
     """Weights `[members, in, out]` and biases `[members, out]`, from input to output."""
+    assert isinstance(perceptrons, nn.ParameterDict)
     n_layers = len(perceptrons) // 2
     return [(perceptrons[f"weight_{i}"], perceptrons[f"bias_{i}"]) for i in range(n_layers)]
 
