@@ -200,6 +200,10 @@ class SimulatedAugmentation(DataAugmentation):
                 "generator.kind is 'simulator', which knows tasks of a family only: use "
                 "generated=False to adapt in an environment of unknown task"
             )
+        rows = policy_rows(support, self._config.learner)
+        share = support.rewards.new_full((support.n_tasks,), self._config.augmentation.share)
+        if self._config.augmentation.share == 0:
+            return Mixture(data=RealData(rows), share=share)
         dream = SimulatedDream(
             tasks,
             self._environments,
@@ -210,8 +214,6 @@ class SimulatedAugmentation(DataAugmentation):
             stream=stream,
         )
         self._dreams.append(dream)
-        share = support.rewards.new_full((support.n_tasks,), self._config.augmentation.share)
-        rows = policy_rows(support, self._config.learner)
         return Mixture(data=RealAndImagined(rows, share, dream), share=share)
 
     @property

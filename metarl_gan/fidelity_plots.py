@@ -166,7 +166,9 @@ def _strip(axes: "Axes", place: float, values: FloatArray, colour: str, *, width
 
 def _log_errors(axes: "Axes") -> None:
     axes.set_yscale("log")
-    axes.set_ylim(top=max(3.0, axes.get_ylim()[1]))
+    low, high = axes.get_ylim()
+    # Where nothing is known, nothing is drawn, and the limits are those of a linear axis.
+    axes.set_ylim(bottom=low if low > 0.0 else 1e-3, top=max(3.0, high))
     axes.axhline(1.0, color=FLOOR_COLOUR, linestyle="--", linewidth=1.0)
     axes.annotate(
         "predicting the mean",

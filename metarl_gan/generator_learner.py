@@ -99,12 +99,17 @@ class AdversarialLearner(GeneratorLearner):
         good = {name: value.clone() for name, value in self._gan.state_dict().items()}
         losses = self._trainer.train(self.replay, n_updates, self._streams)
         norm = losses["gradient_norm"]
-        finite = all(math.isfinite(value) for value in losses.values())
+        finite = all(math.isfinite(value) for value in losses.values()) and self._whole()
         if not finite or norm > self._config.max_gradient_norm:
             self._roll_back(good)
             losses = {}
         counters = {"gan_updates": self._trainer.gan_updates, "gan_rollbacks": self._rollbacks}
         return {**losses, **{name: float(value) for name, value in counters.items()}}
+
+    def _whole(self) -> bool:
+        """Whether every weight is a number: the last update's do not show in any loss yet."""
+        weights = [*self._gan.encoder.parameters(), *self._gan.generator.parameters()]
+        return bool(torch.stack([weight.isfinite().all() for weight in weights]).all())
 
     @torch.no_grad()
     def _roll_back(self, good: Mapping[str, Tensor]) -> None:
