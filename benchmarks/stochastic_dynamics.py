@@ -4,8 +4,8 @@
     python benchmarks/stochastic_dynamics.py report
 
 No agent is trained: policies that drift in random directions play episodes of training tasks,
-every generator learns from these with equally many updates, and its fidelity is measured on held-out
-tasks given a few real episodes of each. `run` skips what has a result.
+every generator learns from these with equally many updates, and its fidelity is measured on
+held-out tasks given a few real episodes of each. `run` skips what has a result.
 """
 
 import argparse

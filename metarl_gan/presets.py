@@ -42,18 +42,18 @@ HALF_CHEETAH: Overrides = {
 
 BY_FAMILY: dict[str, dict[str, Overrides]] = {
     "point-goal": {
-        "quick": {**POINT_GOAL, "iterations": 70},
+        "quick": {**POINT_GOAL, "iterations": 33},
         "default": POINT_GOAL,
         "paper": POINT_GOAL,
     },
     "pendulum-physics": {
-        "quick": {**PENDULUM, "iterations": 100},
+        "quick": {**PENDULUM, "iterations": 60},
         "default": PENDULUM,
         "paper": PENDULUM,
     },
     **{
         name: {
-            "quick": {**HALF_CHEETAH, "iterations": 150},
+            "quick": {**HALF_CHEETAH, "iterations": 60},
             "default": HALF_CHEETAH,
             "paper": HALF_CHEETAH,
         }
