@@ -20,6 +20,14 @@ GENERAL: dict[str, Overrides] = {
 
 POINT_GOAL: Overrides = {"learner.discount": 0.95}
 
+POINT_SLIP: Overrides = {
+    **POINT_GOAL,
+    # A step has several outcomes, and only the discriminator knows how often each comes.
+    "adversarial.adversarial_weight": 2.0,
+    "adversarial.anchor_samples": 4,
+    "adversarial.game_every": 1,
+}
+
 PENDULUM: Overrides = {
     # A pendulum's return is decided by the next second: Pendulum-v1 is learnt with short horizons.
     "learner.discount": 0.9,
@@ -46,6 +54,7 @@ BY_FAMILY: dict[str, dict[str, Overrides]] = {
         "default": POINT_GOAL,
         "paper": POINT_GOAL,
     },
+    "point-slip": dict.fromkeys(GENERAL, POINT_SLIP),
     "pendulum-physics": {
         "quick": {**PENDULUM, "iterations": 60},
         "default": PENDULUM,
