@@ -1,6 +1,5 @@
 """A small denoising diffusion of transitions."""
 
-import math
 from typing import final
 
 import torch
@@ -14,7 +13,9 @@ from metarl_gan.generators.perceptrons import member_perceptrons, through_percep
 from metarl_gan.transition_space import Rows, TransitionSpace
 
 FIXED_ROWS = 1024
-"""Rows after which the fixed levels and noises of losses without a stream repeat."""
+"""How many fixed levels and noises there are, for losses without a stream."""
+HASH_FACTOR, HASH_SHIFT = 2_654_435_761, 16
+"""Knuth's multiplicative hash: the upper bits of a product depend on all bits of the number."""
 
 
 @final
@@ -79,7 +80,8 @@ class DiffusionGenerator(Generator):
     ) -> RowLosses:
         """Errors of denoising, each row at a level of its own.
 
-        Without a stream, levels and noises are fixed by a row's place, and spread evenly.
+        Without a stream, levels and noises are fixed by what a row holds: neither its place nor
+        the rest of the batch matters.
         """
         conditions = torch.cat([rows.states, rows.actions, encoding], dim=-1)
         judged = torch.cat([conditions, rows.changes], dim=-1)
@@ -88,8 +90,9 @@ class DiffusionGenerator(Generator):
         terminated = nn.functional.binary_cross_entropy_with_logits(
             through_perceptrons(weights, "termination", judged), rows.terminated, reduction="none"
         )
-        of_state = _normals(rows.changes, self.fixed_dynamics, stream)
-        of_reward = _normals(rows.rewards, self.fixed_reward, stream)
+        held = torch.cat([rows.states, rows.actions, rows.changes, rows.rewards], dim=-1)
+        of_state = _normals(held, self.fixed_dynamics, stream)
+        of_reward = _normals(held, self.fixed_reward, stream)
         return RowLosses(
             state=dynamics.loss(rows.changes, of_state),
             reward=reward.loss(rows.rewards, of_reward),
@@ -97,13 +100,22 @@ class DiffusionGenerator(Generator):
         )
 
 
-def _normals(data: Tensor, fixed: Tensor, stream: torch.Generator | None) -> Tensor:
-    """Standard normals `[batch, rows, 1 + size]`: the fixed ones without a stream."""
-    shape = (*data.shape[:-1], fixed.shape[-1])
-    if stream is not None:
-        return torch.randn(shape, generator=stream, device=data.device, dtype=data.dtype)
-    n_rows = data.shape[-2]
-    return fixed.repeat(math.ceil(n_rows / FIXED_ROWS), 1)[:n_rows].expand(shape)
+def _normals(held: Tensor, fixed: Tensor, stream: torch.Generator | None) -> Tensor:
+    """Standard normals `[batch, rows, 1 + size]`: without a stream, the fixed ones of each row."""
+    if stream is None:
+        return fixed[fixed_places(held)].to(held)
+    shape = (*held.shape[:-1], fixed.shape[-1])
+    return torch.randn(shape, generator=stream, device=held.device, dtype=held.dtype)
+
+
+def fixed_places(held: Tensor) -> Tensor:
+    """Which of the fixed normals rows `[..., size]` get: a hash of their numbers, `[...]`.
+
+    As good as drawn, and always the same for the same row, whatever is beside it.
+    """
+    bits = held.detach().to(torch.float32).contiguous().view(torch.int32).long()
+    factors = torch.arange(1, bits.shape[-1] + 1, device=bits.device) * HASH_FACTOR
+    return (bits * factors).sum(-1).bitwise_right_shift(HASH_SHIFT) % FIXED_ROWS
 
 
 def _fixed_normals(size: int) -> Tensor:

@@ -1,10 +1,12 @@
 """The diffusion generator: known targets reproduced, and fixed losses without a stream."""
 
+from itertools import product
+
 import pytest
 import torch
 
 from metarl_gan.generators.denoiser import MEAN_LOG_LEVEL, STD_LOG_LEVEL, Denoiser
-from metarl_gan.generators.diffusion_generator import FIXED_ROWS, DiffusionGenerator
+from metarl_gan.generators.diffusion_generator import FIXED_ROWS, DiffusionGenerator, fixed_places
 from tests.agents.toys import stream
 from tests.metarl_gan.generators import toys
 
@@ -51,17 +53,21 @@ def test_losses_without_a_stream_are_those_of_the_fixed_levels_and_noises():
     given = torch.cat([rows.states, rows.actions, encoding], dim=-1)
     dynamics = Denoiser(weights, "dynamics", given)
     reward = Denoiser(weights, "reward", torch.cat([given, rows.changes], dim=-1))
-    for row in range(5):
+    held = torch.cat([rows.states, rows.actions, rows.changes, rows.rewards], dim=-1)
+    places = fixed_places(held)
+    assert len(set(places.flatten().tolist())) == 10
+    for batch, row in product(range(2), range(5)):
+        place = places[batch, row]
         for denoiser, normals, data, loss in (
-            (dynamics, generator.fixed_dynamics[row], rows.changes, found.state),
-            (reward, generator.fixed_reward[row], rows.rewards, found.reward),
+            (dynamics, generator.fixed_dynamics[place], rows.changes, found.state),
+            (reward, generator.fixed_reward[place], rows.rewards, found.reward),
         ):
             level = float(torch.exp(MEAN_LOG_LEVEL + STD_LOG_LEVEL * normals[0]))
             denoised = denoiser.denoise(data + level * normals[1:], level)
-            squared = (denoised - data)[:, row].square().mean(-1)
+            squared = (denoised - data)[batch, row].square().mean(-1)
             # EDM's weight, for data with standard deviation 1.
             expected = squared * (1.0 + level**2) / level**2
-            torch.testing.assert_close(loss[:, row], expected, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(loss[batch, row], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_fixed_levels_are_spread_evenly_over_however_few_rows():
@@ -75,15 +81,18 @@ def test_fixed_levels_are_spread_evenly_over_however_few_rows():
         assert (torch.corrcoef(fixed[:64].T) - torch.eye(fixed.shape[-1])).abs().max() < 0.2
 
 
-def test_fixed_levels_repeat_beyond_those_there_are():
-    generator, n_rows = diffusion(states=1, encoding=1), FIXED_ROWS + 1
-    one = torch.zeros(1, 1, dtype=torch.long), torch.zeros(1, n_rows, dtype=torch.long)
-    rows = toys.random_rows(1, 1, states=1).index(*one)
-    losses = generator.losses(generator.weights(), rows, torch.zeros(1, n_rows, 1), None)
-    assert losses.state.shape == (1, n_rows)
-    for loss in (losses.state[0], losses.reward[0]):
-        torch.testing.assert_close(loss[0], loss[-1])
-        assert (loss[0] - loss[1]).abs() > 1e-3 * loss[0]
+def test_what_a_row_gets_depends_on_the_row_alone():
+    held = torch.randn(3, 40, 6, generator=stream(4))
+    places = fixed_places(held)
+    order = torch.randperm(40, generator=stream(5))
+    assert torch.equal(fixed_places(held[:, order]), places[:, order])
+    assert torch.equal(fixed_places(held[1:2, :7]), places[1:2, :7])
+    assert places.min() >= 0
+    # All of them come up, about equally often.
+    many = fixed_places(torch.randn(64 * FIXED_ROWS, 6, generator=stream(6)))
+    counts = torch.bincount(many, minlength=FIXED_ROWS).float()
+    assert counts.min() > 20
+    assert counts.max() < 130
 
 
 def test_weights_hold_nothing_but_networks():
