@@ -1,19 +1,20 @@
 """Break the generator of trained agents on purpose, and see what the gate makes of it.
 
-    python benchmarks/do_no_harm.py run --runs A/gan/seed-0 … --other B/gan/seed-0 … --out FOLDER
+    python benchmarks/do_no_harm.py run --runs A/gan/seed-0 … --other B/seed-0 … --out FOLDER
     python benchmarks/do_no_harm.py report --out FOLDER
 
 Each agent (runs of one family, one per seed) is evaluated on the same held-out tasks as it is,
 without generated data, and with generators that are broken: random weights, the weights of a run on
 another family of the same spaces (`--other`, paired by order), a reward head that is negated, and
-constants in place of everything. The same gate as ever decides. Support episodes, starts and tasks
-are shared by all.
+constants in place of everything. The gate of the default config decides, whatever the agents were
+trained with. Support episodes, starts and tasks are shared by all.
 """
 
 import argparse
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ import torch
 
 import metarl_gan
 from metarl_gan.agent import MetaAgent
+from metarl_gan.config import Config
 from metarl_gan.envs import make_family
 from metarl_gan.evaluator import Evaluator
 from metarl_gan.gan import ConditionalGAN
@@ -44,9 +46,8 @@ def random_weights(gan: ConditionalGAN, other: ConditionalGAN) -> None:
     with torch.no_grad():
         for part in (gan.averaged_encoder, gan.averaged_generator):
             for value in part.module.parameters():
-                value.copy_(
-                    torch.randn(value.shape, generator=stream) * value.std().nan_to_num(0.1)
-                )
+                noise = torch.randn(value.shape, generator=stream)
+                value.copy_(noise * value.square().mean().sqrt())
 
 
 def another_family(gan: ConditionalGAN, other: ConditionalGAN) -> None:
@@ -97,7 +98,7 @@ def main() -> None:
 
 def evaluate_run(run: Path, other: Path, out: Path) -> None:
     """All variants of one agent; one file."""
-    agent = metarl_gan.load(run)
+    agent = load(run)
     foreign = metarl_gan.load(other).components.gan
     assert foreign is not None  # runs with a generator are asked for
     result = {
@@ -114,11 +115,24 @@ def evaluate_run(run: Path, other: Path, out: Path) -> None:
         },
     }
     for name, break_it in BREAKS.items():
-        broken = metarl_gan.load(run)
+        broken = load(run)
         assert broken.components.gan is not None
         break_it(broken.components.gan, foreign)
         result["variants"][name] = score(broken, generated=True)
     write_json(out / f"seed-{agent.config.seed}.json", result)
+
+
+def load(run: Path) -> MetaAgent:
+    """An agent under the gate of the default config."""
+    agent, now = metarl_gan.load(run), Config().augmentation
+    gate = {
+        name: getattr(now, name)
+        for name in ("mode", "gate", "gate_full_error", "gate_zero_error", "gate_unrefined")
+    }
+    augmentation = replace(agent.config.augmentation, **gate)
+    config = replace(agent.config, augmentation=augmentation)
+    agent.components = replace(agent.components, config=config)
+    return agent
 
 
 def score(agent: MetaAgent, *, generated: bool) -> dict[str, list[float]]:

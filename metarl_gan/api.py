@@ -195,7 +195,7 @@ def fidelity(
         task_specific_cosines=measured.task_specific,
         transitions=measured.transitions,
         held_out_errors={
-            name: np.asarray(value.cpu()) for name, value in vars(measured.errors).items()
+            name: np.asarray(value.cpu()) for name, value in measured.errors.by_head().items()
         },
         generated_share=measured.share.cpu().numpy(),
         evaluation_real_steps=measured.real_steps,

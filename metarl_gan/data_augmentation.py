@@ -230,7 +230,7 @@ def shares(gan: ConditionalGAN, errors: HeldOutErrors, config: AugmentationConfi
     between; nothing for an error that is not a number. Scheduled: in proportion to the updates of
     the generator, up to `schedule_updates`.
     """
-    error = errors.worst
+    error = errors.judged(config.gate_unrefined)
     if config.mode == "fixed":
         return torch.full_like(error, config.share)
     if config.mode == "scheduled":

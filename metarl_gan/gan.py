@@ -1,6 +1,6 @@
 """The conditional GAN as one module: what is trained, and the average of it that imagines."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gymnasium
 import torch
@@ -155,6 +155,9 @@ class ConditionalGAN(nn.Module):
         # Rows are shuffled with the valid ones first, so that even and odd rows are two halves.
         halves = [_take(rows, slice(0, None, 2)), _take(rows, slice(1, None, 2))]
         errors = self.errors(halves[1], self.take_in(halves[0], descriptors), stream)
+        if self.settings.adaptation == "inversion":
+            plain = self.errors(halves[1], self.encoded(halves[0], descriptors), stream)
+            errors = replace(errors, unrefined=plain.worst)
         unknown = rows.valid.sum(-1) < 2 * self.min_context
         context = self.take_in(rows, descriptors)
         return TaskContext(

@@ -191,8 +191,11 @@ class AugmentationConfig:
     apart, or those of validation tasks, which are never trained on."""
     gate_full_error: float = 0.02
     """Held-out error (share of variance left unexplained) up to which the full share is used."""
-    gate_zero_error: float = 0.2
+    gate_zero_error: float = 0.1
     """Held-out error from which nothing generated is used."""
+    gate_unrefined: float = 0.33
+    """Weight in the gate of the error before the generator was fitted to the task's own
+    transitions: one that is wrong can be fitted to a few of them; 0 leaves it out."""
     rejection: bool = False
     """Weight generated transitions by how probably the discriminator lets them pass as real."""
     rollouts_per_task: int = 8
@@ -212,6 +215,8 @@ class AugmentationConfig:
             value = getattr(self, name)
             require(value >= 1, f"augmentation.{name}", value, "at least 1")
         require(self.rollout_steps >= 0, "augmentation.rollout_steps", self.rollout_steps, ">= 0")
+        unrefined = self.gate_unrefined
+        require(unrefined >= 0, "augmentation.gate_unrefined", unrefined, "0 or more")
         if not 0 <= self.gate_full_error < self.gate_zero_error:
             raise ConfigError(
                 f"augmentation.gate_full_error ({self.gate_full_error}) must be 0 or more and "

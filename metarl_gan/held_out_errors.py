@@ -22,25 +22,46 @@ class HeldOutErrors:
     next_state: Tensor
     reward: Tensor
     terminated: Tensor
+    unrefined: Tensor | None = None
+    """The worst of what these were before the generator was fitted to the task, if it was."""
 
     def infinite_where(self, unknown: Tensor) -> "HeldOutErrors":
         """The same errors, infinite for the tasks of a mask `[tasks]`."""
         infinite = {
-            name: value.masked_fill(unknown, torch.inf) for name, value in vars(self).items()
+            name: value.masked_fill(unknown, torch.inf) for name, value in self.by_head().items()
         }
-        return HeldOutErrors(**infinite)
+        return HeldOutErrors(**infinite, unrefined=self.unrefined)
+
+    def select(self, tasks: Tensor | slice) -> "HeldOutErrors":
+        """The errors of some tasks."""
+        unrefined = None if self.unrefined is None else self.unrefined[tasks]
+        heads = {name: value[tasks] for name, value in self.by_head().items()}
+        return HeldOutErrors(**heads, unrefined=unrefined)
 
     def means(self) -> dict[str, float]:
         """Means over the tasks of which anything can be said, by name; none if there is no such."""
         known = ~self.worst.isinf()
         if not bool(known.any()):
             return {}
-        return {name: float(value[known].mean()) for name, value in vars(self).items()}
+        return {name: float(value[known].mean()) for name, value in self.by_head().items()}
 
     @property
     def worst(self) -> Tensor:
         """The larger of the errors of next state, reward and termination."""
         return torch.stack([self.next_state, self.reward, self.terminated]).amax(0)
+
+    def judged(self, weight: float) -> Tensor:
+        """The worst error `[tasks]`, or `weight` times what it was before any fitting."""
+        if self.unrefined is None or weight == 0:
+            return self.worst
+        return torch.maximum(self.worst, weight * self.unrefined)
+
+    def by_head(self) -> dict[str, Tensor]:
+        return {
+            "next_state": self.next_state,
+            "reward": self.reward,
+            "terminated": self.terminated,
+        }
 
 
 def held_out_errors(rows: Rows, first: Generated, second: Generated) -> HeldOutErrors:

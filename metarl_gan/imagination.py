@@ -9,7 +9,6 @@ from metarl_gan.agents.networks import Parameters
 from metarl_gan.agents.policies import Policy
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.gan import ConditionalGAN, TaskContext
-from metarl_gan.held_out_errors import HeldOutErrors
 
 STATE_LIMIT_STDS = 8.0
 """How far from the mean of real states an imagined one may go; a runaway rollout stops there."""
@@ -74,7 +73,7 @@ class _Part:
         }
         return TaskContext(
             encoding=context.encoding[self.tasks],
-            errors=HeldOutErrors(**{n: v[self.tasks] for n, v in vars(context.errors).items()}),
+            errors=context.errors.select(self.tasks),
             weights=weights,
         )
 

@@ -55,6 +55,37 @@ def test_shares_by_hand():
     assert (found[4:] == 0).all()
 
 
+def test_what_a_generator_was_before_it_was_fitted_counts_too():
+    config = AugmentationConfig(
+        share=0.8, gate_full_error=0.1, gate_zero_error=0.5, gate_unrefined=0.25
+    )
+    unrefined = torch.tensor([0.0, 0.8, 1.2, 2.0, NAN, INF])
+    found = HeldOutErrors(**{**vars(errors(*[0.1] * 6)), "unrefined": unrefined})
+    expected = [0.8, 0.6, 0.4, 0.0, 0.0, 0.0]
+    assert shares(small_gan(), found, config).tolist() == pytest.approx(expected, abs=1e-6)
+    # The fitted one may be the worse of the two.
+    worse = HeldOutErrors(**{**vars(errors(0.3)), "unrefined": torch.tensor([0.1])})
+    assert shares(small_gan(), worse, config).item() == pytest.approx(0.4)
+    without = replace(config, gate_unrefined=0.0)
+    assert shares(small_gan(), found, without).tolist() == pytest.approx([0.8] * 6)
+
+
+def test_a_negated_reward_head_passes_no_gate():
+    """It can be fitted to one episode: a goal on the other side explains the slope of rewards."""
+    gan, test = copy.deepcopy(well_trained_gan()), point_goal(40, "test")
+    support = test.batches[0].take_envs(slice(0, 1))
+    config = AugmentationConfig()
+    honest = shares(gan, gan.infer(support, stream()).errors, config)
+    weights = gan.imagining.weights()
+    last = max(name for name in weights if name.startswith("reward.weight_"))
+    with torch.no_grad():
+        for name in (last, last.replace("weight", "bias")):
+            weights[name].neg_()
+    broken = shares(gan, gan.infer(support, stream()).errors, config)
+    assert broken.mean() < 0.05
+    assert honest.mean() > 2 * broken.mean()
+
+
 @pytest.mark.parametrize("field", ["next_state", "reward", "terminated"])
 @pytest.mark.parametrize("value", [0.5, INF, NAN])
 def test_any_head_that_is_wrong_closes_the_gate(field, value):

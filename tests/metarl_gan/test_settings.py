@@ -51,6 +51,7 @@ VALUES = {
     "augmentation.share": (0.25, 0.0),
     "augmentation.gate_full_error": (50.0,),
     "augmentation.gate_zero_error": (50.0,),
+    "augmentation.gate_unrefined": (50.0,),
     "augmentation.rollout_steps": (0, 3),
 }
 """Values where half of a number, or one more, would not do."""
@@ -63,6 +64,7 @@ BASES: dict[str, dict[str, Any]] = {
     "adversarial.replay_episodes": {"sampler.train_tasks": 4},
     "augmentation.gate_full_error": GATED,
     "augmentation.gate_zero_error": GATED,
+    "augmentation.gate_unrefined": GATED,
     "augmentation.gate": GATED,
     "augmentation.schedule_updates": {"augmentation.mode": "scheduled"},
     "encoder.kl_weight": POSTERIOR,
