@@ -63,6 +63,16 @@ class PolicyRows:
         """The rows of some tasks, given by index."""
         return type(self)(**{name: value[tasks] for name, value in vars(self).items()})
 
+    def blank(self, tasks: Tensor) -> Self:
+        """Zeros for the tasks of a mask `[tasks]`: a NaN that counts for nothing is still one."""
+
+        def without(value: Tensor) -> Tensor:
+            if not value.is_floating_point():
+                return value  # an action by its number
+            return value.masked_fill(tasks.view(-1, *[1] * (value.ndim - 1)), 0.0)
+
+        return type(self)(**{name: without(value) for name, value in vars(self).items()})
+
 
 def _tells_actions_apart(batch: Transitions) -> Tensor:
     """Bool `[tasks]`: whether anything says that one action was better than another."""

@@ -55,7 +55,7 @@ class RealAndImagined(MixedData):
         self._rows, self._share, self._dream = rows, share, dream
 
     def draw(self, parameters: Parameters) -> MixedRows:
-        generated = self._dream.rows(parameters)
+        generated = self._dream.rows(parameters).blank(self._share == 0)
         return MixedRows(real=self._rows, generated=generated, share=self._share)
 
 
@@ -235,9 +235,8 @@ def shares(gan: ConditionalGAN, errors: HeldOutErrors, config: AugmentationConfi
         return torch.full_like(error, config.share)
     if config.mode == "scheduled":
         updates = gan.averaged_generator.n_averaged.to(error.dtype)
-        return (config.share * updates / config.schedule_updates).clamp(max=config.share) * (
-            torch.ones_like(error)
-        )
+        grown = (updates / config.schedule_updates).clamp(max=1.0)
+        return torch.full_like(error, config.share) * grown
     if config.gate == "validation":
         error = gan.validation_error.expand_as(error)
     slope = (config.gate_zero_error - error) / (config.gate_zero_error - config.gate_full_error)

@@ -123,7 +123,8 @@ class TrainingRun:
             raise
         log.drop(counters.meta_iterations, curve.dropped)
         if self.components.gan is not None and evaluator.errors is not None:
-            self.components.gan.validation_error.copy_(evaluator.errors.worst.mean())
+            judged = evaluator.errors.judged(config.augmentation.gate_unrefined)
+            self.components.gan.validation_error.copy_(judged.mean())
         counters.validation_real_steps += curve.real_steps
         before, after = curve.returns[:, 0].mean(), curve.returns[:, -1].mean()
         if counters.best_validation_return is None or after > counters.best_validation_return:

@@ -1,12 +1,13 @@
 import copy
 from dataclasses import replace
+from typing import final
 
 import pytest
 import torch
 
 from metarl_gan.agents.networks import expand_over_tasks
 from metarl_gan.agents.policies import make_policy
-from metarl_gan.agents.policy_gradient import PolicyRows
+from metarl_gan.agents.policy_gradient import MixedRows, PolicyRows, policy_gradient
 from metarl_gan.config import AugmentationConfig, LearnerConfig
 from metarl_gan.config_error import ConfigError
 from metarl_gan.data_augmentation import (
@@ -16,7 +17,7 @@ from metarl_gan.data_augmentation import (
     RealData,
     shares,
 )
-from metarl_gan.dreams import GeneratedDream, policy_rows
+from metarl_gan.dreams import Dream, GeneratedDream, policy_rows
 from metarl_gan.envs import make_family
 from metarl_gan.gan import ConditionalGAN
 from metarl_gan.held_out_errors import HeldOutErrors
@@ -68,6 +69,31 @@ def test_what_a_generator_was_before_it_was_fitted_counts_too():
     assert shares(small_gan(), worse, config).item() == pytest.approx(0.4)
     without = replace(config, gate_unrefined=0.0)
     assert shares(small_gan(), found, without).tolist() == pytest.approx([0.8] * 6)
+
+
+@final
+class Broken(Dream):
+    """Numbers that are none for the first task."""
+
+    def __init__(self, rows):
+        self._rows = rows
+
+    def rows(self, parameters):
+        broken = self._rows.advantages.clone()
+        broken[0] = torch.nan
+        return replace(self._rows, advantages=broken)
+
+
+def test_generated_numbers_that_are_none_do_not_reach_a_task_without_a_share():
+    rows = policy_rows(random_episodes((2, 1, 6)), LEARNER)
+    policy = make_policy(OBSERVATIONS, BOX, hidden_sizes=(4,))
+    parameters = expand_over_tasks(policy.initial_parameters(stream()), 2)
+    data = RealAndImagined(rows, torch.tensor([0.0, 0.5]), Broken(rows))
+    mixed = policy_gradient(policy, parameters, data.draw(parameters), 10.0)
+    real = policy_gradient(policy, parameters, MixedRows(real=rows), 10.0)
+    for name, value in mixed.items():
+        assert torch.equal(value[0], real[name][0])
+        assert torch.isfinite(value).all()
 
 
 def test_a_negated_reward_head_passes_no_gate():
