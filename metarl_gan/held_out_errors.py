@@ -57,6 +57,7 @@ class HeldOutErrors:
         return torch.maximum(self.worst, weight * self.unrefined)
 
     def by_head(self) -> dict[str, Tensor]:
+        """The errors of next state, reward and termination, by name."""
         return {
             "next_state": self.next_state,
             "reward": self.reward,

@@ -184,7 +184,7 @@ def test_a_simulator_s_steps_are_counted_apart(steps, share):
     assert [row["generated_share"] for row in metrics] == [share] * 3
     assert counters.real_steps + counters.simulator_steps == steps()
     assert metrics[-1]["real_steps"] == counters.real_steps <= 3 * 4 * 2 * tiny.HORIZON
-    rollouts = 4 * 2 * 2 * 3
+    rollouts = 4 * 2 * 2 * 3 if share else 0
     # Walks last 3 steps or more.
     assert 3 * rollouts <= counters.simulator_steps <= tiny.HORIZON * rollouts
     made.close()
