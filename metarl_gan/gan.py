@@ -238,15 +238,8 @@ class ConditionalGAN(nn.Module):
             generator=stream,
             device=states.device,
         )
-        made = generator.generate(weights, states_, actions_, encoding, noise)
-        if changes is not None:
-            of_reward = noise[..., generator.noise_size :]
-            rewards = generator.rewards(
-                weights, states_, actions_, turns.split(changes), encoding, of_reward
-            )
-            made = Generated(
-                changes=made.changes, rewards=rewards, terminated_logits=made.terminated_logits
-            )
+        known = None if changes is None else turns.split(changes)
+        made = generator.generate(weights, states_, actions_, encoding, noise, known)
         return Generated(**{name: turns.join(value) for name, value in vars(made).items()})
 
 

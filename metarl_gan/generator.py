@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from metarl_gan.agents.networks import Parameters
-from metarl_gan.transition_space import Rows
+from metarl_gan.transition_space import Rows, TransitionSpace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +43,10 @@ class Generator(nn.Module, ABC):
     shared network under-learns it.
     """
 
-    def __init__(self, *, state_size: int, action_size: int, encoding_size: int) -> None:
+    def __init__(self, space: TransitionSpace, encoding_size: int, n_members: int) -> None:
         super().__init__()
-        self.state_size, self.action_size = state_size, action_size
-        self.encoding_size = encoding_size
-
-    @property
-    @abstractmethod
-    def n_members(self) -> int:
-        """Networks side by side."""
+        self.state_size, self.action_size = space.state_size, space.action_size
+        self.encoding_size, self.n_members = encoding_size, n_members
 
     @property
     @abstractmethod
@@ -101,16 +96,24 @@ class Generator(nn.Module, ABC):
         return dict(self.named_parameters())
 
     def generate(
-        self, weights: Parameters, states: Tensor, actions: Tensor, encoding: Tensor, noise: Tensor
+        self,
+        weights: Parameters,
+        states: Tensor,
+        actions: Tensor,
+        encoding: Tensor,
+        noise: Tensor,
+        known_changes: Tensor | None = None,
     ) -> Generated:
         """One step from normalised states and actions, `[batch, rows, size]` each.
 
-        `noise [batch, rows, noise_size + reward_noise_size]`.
+        `noise [batch, rows, noise_size + reward_noise_size]`. With `known_changes`, the reward is
+        that of these real changes of state, so that its error is its own.
         """
         of_step, of_reward = noise.split([self.noise_size, self.reward_noise_size], dim=-1)
         inputs = torch.cat([states, actions, encoding, of_step], dim=-1)
         changes, terminated_logits = self.transition(weights, inputs)
-        rewards = self.rewards(weights, states, actions, changes, encoding, of_reward)
+        rewarded = changes if known_changes is None else known_changes
+        rewards = self.rewards(weights, states, actions, rewarded, encoding, of_reward)
         return Generated(changes=changes, rewards=rewards, terminated_logits=terminated_logits)
 
 

@@ -108,8 +108,8 @@ class AdversarialLearner(GeneratorLearner):
 
     def _whole(self) -> bool:
         """Whether every weight is a number: the last update's do not show in any loss yet."""
-        weights = [*self._gan.encoder.parameters(), *self._gan.generator.parameters()]
-        return bool(torch.stack([weight.isfinite().all() for weight in weights]).all())
+        finite = [weight.isfinite().all() for weight in self._gan.parameters()]
+        return bool(torch.stack(finite).all())
 
     @torch.no_grad()
     def _roll_back(self, good: Mapping[str, Tensor]) -> None:

@@ -30,12 +30,8 @@ class DiffusionGenerator(Generator):
     fixed_reward: Tensor
 
     def __init__(self, space: TransitionSpace, encoding_size: int, config: GeneratorConfig) -> None:
-        super().__init__(
-            state_size=space.state_size,
-            action_size=space.action_size,
-            encoding_size=encoding_size,
-        )
-        self._members, states = config.members, space.state_size
+        super().__init__(space, encoding_size, config.members)
+        states = space.state_size
         self._levels = sampling_levels(config.diffusion_steps)
         conditions, hidden = states + space.action_size + encoding_size, config.hidden_sizes
         self.dynamics = denoiser_perceptrons(config.members, states, conditions, hidden)
@@ -43,10 +39,6 @@ class DiffusionGenerator(Generator):
         self.termination = member_perceptrons(config.members, conditions + states, hidden, 1)
         self.register_buffer("fixed_dynamics", _fixed_normals(1 + states), persistent=False)
         self.register_buffer("fixed_reward", _fixed_normals(2), persistent=False)
-
-    @property
-    def n_members(self) -> int:
-        return self._members
 
     @property
     def noise_size(self) -> int:

@@ -31,12 +31,8 @@ class GanGenerator(Generator):
         config: GeneratorConfig,
         anchor_samples: int = 1,
     ) -> None:
-        super().__init__(
-            state_size=space.state_size,
-            action_size=space.action_size,
-            encoding_size=encoding_size,
-        )
-        self._members, self._noise_size = config.members, config.noise_size
+        super().__init__(space, encoding_size, config.members)
+        self._noise_size = config.noise_size
         self._anchor_samples = anchor_samples
         conditions = space.state_size + space.action_size + encoding_size
         hidden = config.hidden_sizes
@@ -44,10 +40,6 @@ class GanGenerator(Generator):
             config.members, conditions + config.noise_size, hidden, space.state_size + 1
         )
         self.reward = member_perceptrons(config.members, conditions + space.state_size, hidden, 1)
-
-    @property
-    def n_members(self) -> int:
-        return self._members
 
     @property
     def noise_size(self) -> int:

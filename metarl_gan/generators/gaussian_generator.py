@@ -30,22 +30,14 @@ class GaussianGenerator(Generator):
     """
 
     def __init__(self, space: TransitionSpace, encoding_size: int, config: GeneratorConfig) -> None:
-        super().__init__(
-            state_size=space.state_size,
-            action_size=space.action_size,
-            encoding_size=encoding_size,
-        )
-        self._members, states = config.members, space.state_size
+        super().__init__(space, encoding_size, config.members)
+        states = space.state_size
         conditions = states + space.action_size + encoding_size
         hidden = config.hidden_sizes
         self.dynamics = member_perceptrons(config.members, conditions, hidden, 2 * states + 1)
         self.dynamics_bounds = _bounds(config.members, states)
         self.reward = member_perceptrons(config.members, conditions + states, hidden, 2)
         self.reward_bounds = _bounds(config.members, 1)
-
-    @property
-    def n_members(self) -> int:
-        return self._members
 
     @property
     def noise_size(self) -> int:

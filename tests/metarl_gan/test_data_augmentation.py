@@ -109,7 +109,7 @@ def test_a_negated_reward_head_passes_no_gate():
             weights[name].neg_()
     broken = shares(gan, gan.infer(support, stream()).errors, config)
     assert broken.mean() < 0.05
-    assert honest.mean() > 2 * broken.mean()
+    assert honest.mean() > 0.5
 
 
 @pytest.mark.parametrize("field", ["next_state", "reward", "terminated"])

@@ -14,9 +14,9 @@ class Recorder(Generator):
     """Says what it was asked."""
 
     def __init__(self):
-        super().__init__(state_size=2, action_size=1, encoding_size=2)
+        super().__init__(toys.space(states=2, actions=1), 2, 1)
 
-    n_members, noise_size, reward_noise_size = 1, 2, 1
+    noise_size, reward_noise_size = 2, 1
 
     def transition(self, weights, inputs):
         return inputs, inputs[..., :1]
@@ -50,6 +50,10 @@ def test_generate_lays_inputs_side_by_side_and_splits_the_noise():
     assert generated.changes.flatten().tolist() == [1, 2, 3, 4, 5, 6, 7]
     assert generated.rewards.flatten().tolist() == [1, 2, 3, 1, 2, 3, 4, 5, 6, 7, 4, 5, 8]
     assert generated.terminated_logits.flatten().tolist() == [1]
+    # A known change is what the reward is asked about; what is generated stays.
+    known = Recorder().generate({}, *parts, known_changes=torch.tensor([[[9.0]]]))
+    assert torch.equal(known.changes, generated.changes)
+    assert known.rewards.flatten().tolist() == [1, 2, 3, 9, 4, 5, 8]
 
 
 def test_over_rows_repeats_encodings():
