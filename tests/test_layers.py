@@ -29,8 +29,12 @@ MAY_NAME_FAMILIES = {
     "metarl_gan.demo",  # what the demo plays
     "metarl_gan.bench",  # what the targets are about
 }
-NOT_FOR_ENVS = {"stable_baselines3"}  # envs/ does not know of learning
-IMPORT_NAMES = {"pyyaml": "yaml", "stable-baselines3": "stable_baselines3"}
+NOT_FOR_ENVS = {"stable_baselines3", "sb3_contrib"}  # envs/ does not know of learning
+IMPORT_NAMES = {
+    "pyyaml": "yaml",
+    "stable-baselines3": "stable_baselines3",
+    "sb3-contrib": "sb3_contrib",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
