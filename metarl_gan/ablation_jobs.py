@@ -9,7 +9,7 @@ from typing import Any, Self
 from metarl_gan.arms import Arm
 from metarl_gan.config import Config, ConfigError
 from metarl_gan.config_error import require
-from metarl_gan.config_io import from_plain, to_plain
+from metarl_gan.config_io import flat, from_plain, to_plain
 from metarl_gan.report_files import write_json
 
 RESULT_KIND = "ablation-job"
@@ -132,14 +132,3 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _stale(path: Path, why: str) -> str:
     return f"{path} {why}: remove it, or give another folder"
-
-
-def flat(plain: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Values of nested dictionaries by dotted name."""
-    found: dict[str, object] = {}
-    for name, value in plain.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{name}.")
-        else:
-            found[prefix + name] = value
-    return found

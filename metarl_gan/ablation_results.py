@@ -8,9 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from metarl_gan.ablation_jobs import RESULT_KIND, flat
+from metarl_gan.ablation_jobs import RESULT_KIND
 from metarl_gan.adaptation_report import AdaptationReport, paired_rows
 from metarl_gan.arms import BUILT_IN
+from metarl_gan.config_io import flat
 from metarl_gan.report_files import ReportError, read_report
 from metarl_gan.statistics import FloatArray
 

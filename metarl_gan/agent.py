@@ -146,7 +146,7 @@ class MetaAgent:
         mixture = parts.augmentation(generated=generated).mix(
             support, streams.torch("adapt-imagination"), known
         )
-        return parts.meta_learner.adapt(mixture.data, 1).parameters
+        return parts.meta_learner.adapt(mixture, 1).parameters
 
     def _play(self, env: gymnasium.Env, episodes: int, streams: Streams) -> Transitions:
         parts = self.components

@@ -21,6 +21,7 @@ from metarl_gan.envs.family import TaskFamily
 from metarl_gan.envs.stepping.backends import Stepping
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.gan import ConditionalGAN
+from metarl_gan.learners.make import make_meta_learner
 from metarl_gan.meta_learner import MetaLearner
 from metarl_gan.normaliser import RunningNormaliser
 from metarl_gan.optimisers import with_prefix
@@ -86,7 +87,7 @@ class Components:
             device=device,
             policy=policy,
             observations=RunningNormaliser(policy.n_inputs).to(device),
-            meta_learner=MetaLearner(policy, config.learner, streams.torch("policy-weights")),
+            meta_learner=make_meta_learner(policy, config, streams.torch("policy-weights")),
             gan=gan,
             descriptor_size=descriptor_size,
         )

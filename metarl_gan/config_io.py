@@ -101,6 +101,17 @@ def to_plain(config: object) -> dict[str, Any]:
     return plain
 
 
+def flat(plain: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Values of nested dictionaries, such as `to_plain` gives, by dotted name."""
+    found: dict[str, object] = {}
+    for name, value in plain.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
+
+
 def from_plain(config_class: type[C], plain: Mapping[str, object], source: str) -> C:
     """The inverse of `to_plain`; a setting that is not given takes its default.
 

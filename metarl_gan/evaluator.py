@@ -86,7 +86,7 @@ class Evaluator:
             [tasks[int(kept)] for kept in support.kept],
         )
         self.errors, self.share = mixture.errors, mixture.share
-        adapted = self._components.meta_learner.adapt(mixture.data, len(support.kept))
+        adapted = self._components.meta_learner.adapt(mixture, len(support.kept))
         parameters = {name: value.clone() for name, value in initial.items()}
         for name, value in adapted.parameters.items():
             parameters[name][support.kept] = value.detach()

@@ -1,23 +1,18 @@
 """The MetaLearner: an inner loop that adapts, an outer loop that learns where to start from."""
 
-import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from metarl_gan.agents.networks import Parameters, expand_over_tasks
+from metarl_gan.agents.networks import Parameters
 from metarl_gan.agents.policies import Policy
-from metarl_gan.agents.policy_gradient import (
-    MixedRows,
-    PolicyRows,
-    inner_step,
-    policy_gradient,
-    surrogate_loss,
-)
-from metarl_gan.config import LearnerConfig
-from metarl_gan.data_augmentation import MixedData
-from metarl_gan.optimisers import optimiser_tensors, restore_optimiser, with_prefix
+from metarl_gan.agents.policy_gradient import MixedRows
+from metarl_gan.data_augmentation import Mixture
+from metarl_gan.envs.task import Task
+from metarl_gan.envs.transitions import Transitions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +20,7 @@ class Adapted:
     """The outcome of an inner loop: `parameters [tasks, ...]` and what each step was taken on."""
 
     parameters: dict[str, Tensor]
-    drawn: tuple[MixedRows, ...]
+    drawn: tuple[MixedRows, ...] = ()
 
     def select(self, tasks: Tensor) -> "Adapted":
         """The outcome for some tasks, given by ascending index; itself if they are all of them."""
@@ -37,118 +32,44 @@ class Adapted:
         )
 
 
-class MetaLearner:
-    """MAML (Finn et al. 2017), its first-order variant, and Reptile (Nichol et al. 2018).
+@dataclass(frozen=True, kw_only=True)
+class Experience:
+    """What a meta-iteration leaves to learn from; everything is of the same `tasks`.
 
-    All tasks adapt together. The outer objective is the clipped surrogate on the adapted
-    policies' own episodes, several epochs per meta-batch, with the inner loop done again in
-    each (ProMP, Rothfuss et al. 2019).
+    `support` was played by the initial policies and `query` by the `adapted` ones, both real,
+    `[tasks, envs, time]`.
     """
 
-    def __init__(self, policy: Policy, config: LearnerConfig, generator: torch.Generator) -> None:
-        self.policy = policy
-        self.config = config
-        self.parameters = {
-            name: value.requires_grad_(True)
-            for name, value in policy.initial_parameters(generator).items()
-        }
-        self.log_step_sizes = {
-            name: torch.full((), math.log(config.inner_lr), device=value.device).requires_grad_(
-                config.learn_inner_lr
-            )
-            for name, value in self.parameters.items()
-        }
-        learnt = [*self.parameters.values()]
-        if config.learn_inner_lr and config.algorithm != "reptile":
-            learnt += self.log_step_sizes.values()
-        self._learnt = learnt
-        self.optimiser = torch.optim.Adam(learnt, lr=config.outer_lr, betas=(0.5, 0.99))
+    tasks: Sequence[Task]
+    support: Transitions
+    adapted: Adapted
+    query: Transitions
 
+
+class MetaLearner(ABC):
+    """The role: what every task starts from, how it adapts, and how both are learnt.
+
+    `policy` says how `parameters [tasks, ...]` act. All tasks adapt together.
+    """
+
+    policy: Policy
+
+    @abstractmethod
     def initial_policy(self, n_tasks: int) -> dict[str, Tensor]:
         """The parameters that every task starts from, `[tasks, ...]`, without gradient."""
-        detached = {name: value.detach() for name, value in self.parameters.items()}
-        return expand_over_tasks(detached, n_tasks)
 
-    def adapt(self, mixed: MixedData, n_tasks: int) -> Adapted:
-        """Take `inner_steps` steps per task, each on what `mixed` draws under the policy so far."""
-        parameters = self.initial_policy(n_tasks)
-        step_sizes = {name: value.detach() for name, value in self._step_sizes().items()}
-        drawn = []
-        for _ in range(self.config.inner_steps):
-            rows = mixed.draw(parameters)
-            gradient = policy_gradient(self.policy, parameters, rows, self.config.inner_clip)
-            parameters = inner_step(parameters, gradient, step_sizes)
-            drawn.append(rows)
-        return Adapted(parameters=parameters, drawn=tuple(drawn))
+    @abstractmethod
+    def adapt(self, mixture: Mixture, n_tasks: int) -> Adapted:
+        """The inner loop: from the initial policies to adapted ones, on what `mixture` holds."""
 
-    def update(self, adapted: Adapted, query: PolicyRows) -> dict[str, float]:
-        """Move the initial parameters so that adapting from them does better on `query`."""
-        if self.config.algorithm == "reptile":
-            return self._interpolate(adapted, query)
-        losses = []
-        norm = torch.zeros(())
-        for _ in range(self.config.outer_epochs):
-            loss = self.outer_loss(adapted.drawn, query)
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            norm = torch.nn.utils.clip_grad_norm_(self._learnt, self.config.max_grad_norm)
-            self.optimiser.step()
-            losses.append(loss.detach())
-        return {
-            "outer_loss": float(losses[-1]),
-            "outer_gain": float(losses[0] - losses[-1]),
-            "meta_gradient_norm": float(norm),
-        }
+    @abstractmethod
+    def update(self, experience: Experience, stream: torch.Generator) -> dict[str, float]:
+        """The outer loop: learn from real experience; losses to log."""
 
-    def outer_loss(self, drawn: tuple[MixedRows, ...], query: PolicyRows) -> Tensor:
-        """The clipped surrogate of the re-adapted policies on `query`, mean over tasks.
-
-        Differentiable in the initial parameters through every inner step (MAML), or as if the
-        inner gradients were constants (FOMAML).
-        """
-        n_tasks = query.advantages.shape[0]
-        parameters = expand_over_tasks(self.parameters, n_tasks)
-        step_sizes = self._step_sizes()
-        for rows in drawn:
-            gradient = policy_gradient(self.policy, parameters, rows, self.config.inner_clip)
-            if self.config.algorithm == "fomaml":
-                gradient = {name: value.detach() for name, value in gradient.items()}
-            parameters = inner_step(parameters, gradient, step_sizes)
-        loss = surrogate_loss(self.policy, parameters, query, self.config.outer_clip).mean()
-        if self.config.entropy_bonus:
-            entropy = self.policy.entropy(parameters, query.observations)
-            loss = loss - self.config.entropy_bonus * (entropy * query.weights).sum(-1).mean()
-        return loss
-
+    @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
-        """Parameters, step sizes and the optimiser's state, for a checkpoint."""
-        return {
-            **{f"parameters.{name}": value.detach() for name, value in self.parameters.items()},
-            **{f"log_step_sizes.{name}": v.detach() for name, v in self.log_step_sizes.items()},
-            **{f"optimiser.{name}": v for name, v in optimiser_tensors(self.optimiser).items()},
-        }
+        """Everything that is learnt, and the optimisers' state, for a checkpoint."""
 
-    @torch.no_grad()
+    @abstractmethod
     def restore(self, tensors: Parameters) -> None:
         """Inverse of `tensors`."""
-        for prefix, owned in (
-            ("parameters.", self.parameters),
-            ("log_step_sizes.", self.log_step_sizes),
-        ):
-            for name, value in owned.items():
-                value.copy_(tensors[prefix + name])
-        restore_optimiser(self.optimiser, with_prefix(tensors, "optimiser."))
-
-    def _interpolate(self, adapted: Adapted, query: PolicyRows) -> dict[str, float]:
-        """Reptile: go part of the way to where the tasks ended, after a step on the query too."""
-        rows = MixedRows(real=query)
-        gradient = policy_gradient(self.policy, adapted.parameters, rows, self.config.inner_clip)
-        with torch.no_grad():
-            ends = inner_step(adapted.parameters, gradient, self._step_sizes())
-            for name, value in self.parameters.items():
-                value.lerp_(ends[name].mean(0), self.config.reptile_step)
-        loss = surrogate_loss(self.policy, ends, query, self.config.outer_clip).mean()
-        return {"outer_loss": float(loss)}
-
-    def _step_sizes(self) -> dict[str, Tensor]:
-        return {name: value.exp() for name, value in self.log_step_sizes.items()}

@@ -16,10 +16,10 @@ from metarl_gan.agents.collector import (
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.components import Components
 from metarl_gan.data_augmentation import Mixture
-from metarl_gan.dreams import policy_rows
 from metarl_gan.envs.family import TaskFamily
 from metarl_gan.envs.task import Task
 from metarl_gan.generator_learner import AdversarialLearner, GeneratorLearner, NothingToLearn
+from metarl_gan.meta_learner import Experience
 from metarl_gan.optimisers import with_prefix
 from metarl_gan.streams import Streams
 from metarl_gan.task_sampler import TaskSampler
@@ -75,12 +75,16 @@ class Trainer:
         mixture = self.augmentation.mix(
             support.batch, self.streams.torch("imagination", index), tasks
         )
-        adapted = learner.adapt(mixture.data, len(tasks))
+        adapted = learner.adapt(mixture, len(tasks))
         query, tasks = self._collect("query", tasks, adapted.parameters, sampler.query_episodes)
-        losses = learner.update(
-            adapted.select(query.kept), policy_rows(query.batch, self.components.config.learner)
+        experience = Experience(
+            tasks=tasks,
+            support=support.batch.select(query.kept),
+            adapted=adapted.select(query.kept),
+            query=query.batch,
         )
-        real = [support.batch.select(query.kept), query.batch]
+        losses = learner.update(experience, self.streams.torch("outer-loop", index))
+        real = [experience.support, experience.query]
         losses |= self.generator_learner.learn(tasks, real)
         self.components.observe(real)
 

@@ -18,7 +18,7 @@ from metarl_gan.generator_adaptation import (
     weighted,
 )
 from metarl_gan.generator_learner import AdversarialLearner, NothingToLearn
-from metarl_gan.meta_learner import MetaLearner
+from metarl_gan.learners.gradient import GradientMetaLearner
 from metarl_gan.replay import Replay
 from metarl_gan.streams import Streams
 from metarl_gan.transition_space import Rows
@@ -510,18 +510,18 @@ def test_whatever_the_settings_it_trains_infers_imagines_and_adapts(
     assert all(map(math.isfinite, learner.learn(TASKS, [support, query]).values()))
     learner_config = LearnerConfig(inner_steps=2, outer_epochs=1)
     policy = make_policy(OBSERVATIONS, action_space, hidden_sizes=(8,))
-    meta_learner = MetaLearner(policy, learner_config, stream())
+    meta_learner = GradientMetaLearner(policy, learner_config, stream())
     fixed = {"mode": "fixed", "share": 0.5, "rollout_steps": 4}
     config = replace(config, learner=learner_config)
     config = replace_fields(config, {"augmentation": fixed})
     augmentation = GeneratedAugmentation(gan, policy, config, 8)
     mixture = augmentation.mix(support, stream())
     assert mixture.share.tolist() == [0.5] * 3
-    adapted = meta_learner.adapt(mixture.data, 3)
+    adapted = meta_learner.adapt(mixture, 3)
     start = expand_over_tasks(meta_learner.parameters, 3)
     for name, value in adapted.parameters.items():
         assert torch.isfinite(value).all()
         assert not torch.equal(value, start[name])
     assert math.isfinite(
-        meta_learner.update(adapted, policy_rows(query, learner_config))["outer_loss"]
+        meta_learner.outer_loop(adapted, policy_rows(query, learner_config))["outer_loss"]
     )

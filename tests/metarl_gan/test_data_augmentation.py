@@ -21,7 +21,7 @@ from metarl_gan.dreams import Dream, GeneratedDream, policy_rows
 from metarl_gan.envs import make_family
 from metarl_gan.gan import ConditionalGAN
 from metarl_gan.held_out_errors import HeldOutErrors
-from metarl_gan.meta_learner import MetaLearner
+from metarl_gan.learners.gradient import GradientMetaLearner
 from tests.agents.toys import random_episodes, stream
 from tests.metarl_gan.toys import (
     BOX,
@@ -318,9 +318,9 @@ def test_where_imagination_starts(start):
 
 
 def everything_after(augmentation, batch, query, policy):
-    learner = MetaLearner(policy, LEARNER, stream())
-    adapted = learner.adapt(augmentation.mix(batch, stream(5)).data, 2)
-    learner.update(adapted, policy_rows(query, LEARNER))
+    learner = GradientMetaLearner(policy, LEARNER, stream())
+    adapted = learner.adapt(augmentation.mix(batch, stream(5)), 2)
+    learner.outer_loop(adapted, policy_rows(query, LEARNER))
     return {**adapted.parameters, **learner.tensors()}
 
 

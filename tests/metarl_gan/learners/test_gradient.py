@@ -16,7 +16,8 @@ from metarl_gan.agents.policy_gradient import (
 from metarl_gan.config import Config, LearnerConfig
 from metarl_gan.data_augmentation import MixedData, NoAugmentation
 from metarl_gan.dreams import policy_rows
-from metarl_gan.meta_learner import Adapted, MetaLearner
+from metarl_gan.learners.gradient import GradientMetaLearner
+from metarl_gan.meta_learner import Adapted
 from tests.agents.toys import BANDITS, TARGETS, random_episodes, stream
 
 OBSERVATIONS = spaces.Box(-1, 1, (3,), np.float32)
@@ -49,7 +50,7 @@ def a_learner(*, dtype=torch.float64, n_choices=None, **settings):
     """A learner, the mixed rows of two inner steps, and query rows."""
     actions = spaces.Discrete(n_choices) if n_choices else ACTIONS
     policy = make_policy(OBSERVATIONS, actions, hidden_sizes=(5,))
-    learner = MetaLearner(policy, LearnerConfig(inner_steps=2, **settings), stream())
+    learner = GradientMetaLearner(policy, LearnerConfig(inner_steps=2, **settings), stream())
     with torch.no_grad():
         for number, value in enumerate(learner.parameters.values()):
             noise = torch.randn(value.shape, generator=stream(number), dtype=dtype)
@@ -135,7 +136,7 @@ def test_reptile_goes_part_of_the_way_to_where_the_tasks_end():
         learner.policy, adapted, MixedRows(real=query), learner.config.inner_clip
     )
     ends = inner_step(adapted, gradient, sizes)
-    learner.update(learner.adapt(Given(*drawn), N_TASKS), query)
+    learner.outer_loop(learner.inner_loop(Given(*drawn), N_TASKS), query)
     for name, value in learner.parameters.items():
         expected = before[name] + 0.25 * (ends[name].mean(0) - before[name])
         torch.testing.assert_close(value.detach(), expected)
@@ -144,10 +145,10 @@ def test_reptile_goes_part_of_the_way_to_where_the_tasks_end():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_adapting_all_tasks_at_once_equals_a_loop_over_tasks(dtype):
     learner, drawn, _ = a_learner(dtype=dtype)
-    together = learner.adapt(Given(*drawn), N_TASKS)
+    together = learner.inner_loop(Given(*drawn), N_TASKS)
     for task in range(N_TASKS):
         index = torch.tensor([task])
-        alone = learner.adapt(Given(*[rows.select(index) for rows in drawn]), 1)
+        alone = learner.inner_loop(Given(*[rows.select(index) for rows in drawn]), 1)
         for name, value in alone.parameters.items():
             torch.testing.assert_close(
                 value[0], together.parameters[name][task], rtol=1e-6, atol=1e-6
@@ -156,7 +157,7 @@ def test_adapting_all_tasks_at_once_equals_a_loop_over_tasks(dtype):
 
 def test_the_outer_loop_differentiates_the_very_adaptation_that_was_played():
     learner, drawn, query = a_learner()
-    adapted = learner.adapt(Given(*drawn), N_TASKS)
+    adapted = learner.inner_loop(Given(*drawn), N_TASKS)
     assert adapted.drawn == drawn
     expected = surrogate_loss(
         learner.policy, adapted.parameters, query, learner.config.outer_clip
@@ -175,8 +176,8 @@ def test_a_share_of_zero_adapts_and_learns_as_without_generated_rows_to_the_bit(
             else MixedRows(real=rows.real)
             for rows in drawn
         )
-        adapted = learner.adapt(Given(*steps), N_TASKS)
-        learner.update(adapted, query)
+        adapted = learner.inner_loop(Given(*steps), N_TASKS)
+        learner.outer_loop(adapted, query)
         results.append((adapted.parameters, learner.tensors()))
     for part in range(2):
         for name, value in results[0][part].items():
@@ -185,7 +186,7 @@ def test_a_share_of_zero_adapts_and_learns_as_without_generated_rows_to_the_bit(
 
 def test_selecting_tasks_selects_all_that_adaptation_left():
     learner, drawn, query = a_learner()
-    adapted = learner.adapt(Given(*drawn), N_TASKS)
+    adapted = learner.inner_loop(Given(*drawn), N_TASKS)
     assert adapted.select(torch.arange(N_TASKS)) is adapted
     kept = torch.tensor([0, 2])
     some = adapted.select(kept)
@@ -195,14 +196,14 @@ def test_selecting_tasks_selects_all_that_adaptation_left():
     assert share is not None
     assert share.tolist() == [0.0, 0.9]
     assert some.drawn[1].real.advantages.shape == (2, 12)
-    learner.update(some, query.select(kept))
+    learner.outer_loop(some, query.select(kept))
 
 
 @pytest.mark.parametrize("learn_inner_lr", [True, False])
 def test_step_sizes_are_learnt_only_if_asked(learn_inner_lr):
     learner, drawn, query = a_learner(dtype=torch.float32, learn_inner_lr=learn_inner_lr)
     before = {name: value.detach().clone() for name, value in learner.log_step_sizes.items()}
-    metrics = learner.update(Adapted(parameters={}, drawn=drawn), query)
+    metrics = learner.outer_loop(Adapted(parameters={}, drawn=drawn), query)
     changed = [not torch.equal(v, before[name]) for name, v in learner.log_step_sizes.items()]
     assert all(changed) if learn_inner_lr else not any(changed)
     assert metrics["outer_gain"] > 0
@@ -212,12 +213,12 @@ def test_step_sizes_are_learnt_only_if_asked(learn_inner_lr):
 @pytest.mark.parametrize("algorithm", ["maml", "reptile"])
 def test_restoring_continues_as_if_never_stopped(algorithm):
     learner, drawn, query = a_learner(dtype=torch.float32, algorithm=algorithm)
-    learner.update(learner.adapt(Given(*drawn), N_TASKS), query)
+    learner.outer_loop(learner.inner_loop(Given(*drawn), N_TASKS), query)
     kept = {name: value.clone() for name, value in learner.tensors().items()}
     other, _, _ = a_learner(dtype=torch.float32, algorithm=algorithm)
     other.restore(kept)
     for one in (learner, other):
-        one.update(one.adapt(Given(*drawn), N_TASKS), query)
+        one.outer_loop(one.inner_loop(Given(*drawn), N_TASKS), query)
     for name, value in learner.tensors().items():
         assert torch.equal(value, other.tensors()[name]), name
 
@@ -228,7 +229,7 @@ def meta_train(family, algorithm, bias, *, iterations, **settings):
     policy = make_policy(
         family.observation_space, family.action_space, hidden_sizes=(), initial_std=3.0
     )
-    learner = MetaLearner(policy, config, stream())
+    learner = GradientMetaLearner(policy, config, stream())
     with torch.no_grad():
         learner.parameters["bias_0"].copy_(torch.tensor(bias))
     augmentation = NoAugmentation(Config(learner=config))
@@ -239,13 +240,13 @@ def meta_train(family, algorithm, bias, *, iterations, **settings):
 
     def adapt(tasks, seed):
         support = play(tasks, learner.initial_policy(len(tasks)), seed)
-        return learner.adapt(augmentation.mix(support, stream()).data, len(tasks))
+        return learner.adapt(augmentation.mix(support, stream()), len(tasks))
 
     for iteration in range(iterations):
         tasks = family.sample(10, seed=iteration)
         adapted = adapt(tasks, 2 * iteration)
         query = play(tasks, adapted.parameters, 2 * iteration + 1)
-        learner.update(adapted, policy_rows(query, config))
+        learner.outer_loop(adapted, policy_rows(query, config))
     tasks = family.sample(20, split="test", seed=0)
     return policy, learner, tasks, adapt(tasks, 10_000).parameters
 

@@ -1,0 +1,1 @@
+"""What learns behind the MetaLearner role: one file per way of learning."""
