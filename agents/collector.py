@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from metarl_gan.agents.networks import Parameters
+from metarl_gan.agents.player import Player
 from metarl_gan.agents.policies import Policy, Sampler
 from metarl_gan.envs.stepping.vector import TaskVectorEnv
 from metarl_gan.envs.transitions import Transitions
@@ -80,22 +81,50 @@ def collect(
     cost nothing. Tasks that return a value that is not finite are dropped and reported.
     Raises `AllTasksDroppedError` if none is left.
     """
+    with torch.no_grad():
+        player = _PolicyPlayer(venv, policy, parameters, generator, deterministic=deterministic)
+    return play(venv, player, seed=seed, device=generator.device)
+
+
+def play(
+    venv: TaskVectorEnv, player: Player, *, seed: int, device: torch.device | str = "cpu"
+) -> Collection:
+    """As `collect`, with whatever `player` does; the record lies on `device`."""
     recorder = _Recorder(venv)
     observations, info = venv.reset(seed=seed)
     recorder.start(observations, info)
-    device = generator.device
-    shape = (len(venv.tasks), venv.envs_per_task, -1)
     with torch.no_grad():
-        act = _mode(policy, parameters) if deterministic else policy.sampler(parameters)
         while recorder.running:
-            rows = torch.as_tensor(observations, device=device).view(shape)
-            actions, log_probs = act(rows, generator)
-            flat = actions.flatten(0, 1).cpu().numpy()
-            observations, rewards, terminated, truncated, info = venv.step(flat)
+            actions, log_probs = player.act(observations)
+            active = recorder.active
+            observations, rewards, terminated, truncated, info = venv.step(actions)
+            player.hear(rewards, terminated | truncated, active)
             recorder.note_failures(info)
             recorder.note_success(info)
-            recorder.add(flat, log_probs, observations, rewards, terminated, truncated)
-    return recorder.finish(device)
+            recorder.add(actions, log_probs, observations, rewards, terminated, truncated)
+    return recorder.finish(torch.device(device))
+
+
+class _PolicyPlayer(Player):
+    """A task-batched policy, all tasks in one call."""
+
+    def __init__(
+        self,
+        venv: TaskVectorEnv,
+        policy: Policy,
+        parameters: Parameters,
+        generator: torch.Generator,
+        *,
+        deterministic: bool,
+    ) -> None:
+        self._shape = (len(venv.tasks), venv.envs_per_task, -1)
+        self._generator = generator
+        self._act = _mode(policy, parameters) if deterministic else policy.sampler(parameters)
+
+    def act(self, observations: np.ndarray) -> tuple[np.ndarray, Tensor]:
+        rows = torch.as_tensor(observations, device=self._generator.device).view(self._shape)
+        actions, log_probs = self._act(rows, self._generator)
+        return actions.flatten(0, 1).cpu().numpy(), log_probs
 
 
 def _mode(policy: Policy, parameters: Parameters) -> Sampler:
@@ -135,6 +164,11 @@ class _Recorder:
     @property
     def running(self) -> bool:
         return self._time < self._venv.horizon and bool(self._active.any())
+
+    @property
+    def active(self) -> np.ndarray:
+        """Bool `[envs]`: whose episode goes on."""
+        return self._active.copy()
 
     def start(self, observations: np.ndarray, info: dict) -> None:
         self.observations[0] = observations
