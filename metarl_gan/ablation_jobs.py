@@ -1,7 +1,6 @@
 """One job of an ablation: an arm with a seed, its whole config, and where its numbers go."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self

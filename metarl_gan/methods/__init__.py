@@ -1,0 +1,1 @@
+"""What `metarl-gan compare` compares: our agents and baselines behind one role."""

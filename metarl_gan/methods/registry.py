@@ -1,0 +1,98 @@
+"""The methods by name. Nothing heavy is imported before a method is made.
+
+To add one: write a function `make(name, overrides, preset) -> Method` (`MethodFactory`) and give
+it a line in `METHODS`. Of our own agents, a line of settings is enough: `_agents`.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from metarl_gan.config_error import ConfigError
+
+if TYPE_CHECKING:
+    from metarl_gan.methods.method import Method
+
+MethodFactory = Callable[[str, Mapping[str, object], str], "Method"]
+"""Takes the name, settings by dotted name (strings are read as on the command line) that win over
+everything else, and the preset; a method without presets leaves that alone."""
+
+NO_GENERATOR = "-no-generator"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodEntry:
+    """One method.
+
+    Args:
+        summary: one line for lists.
+        home: its factory, as `"module:function"`.
+        overrides: settings that make it what its name says.
+    """
+
+    summary: str
+    home: str
+    overrides: Mapping[str, object] = field(default_factory=dict)
+
+    def make(self, name: str, overrides: Mapping[str, object], preset: str) -> "Method":
+        """Import the factory and call it.
+
+        Raises `ConfigError` for settings that do not exist, or that the name stands for.
+        """
+        for setting in overrides:
+            if setting in self.overrides:
+                raise ConfigError(
+                    f"method {name}: {setting} is {self.overrides[setting]!r} by its name; leave "
+                    "it out, or give another method its settings"
+                )
+        module, _, function = self.home.partition(":")
+        factory: MethodFactory = getattr(import_module(module), function)
+        return factory(name, {**self.overrides, **overrides}, preset)
+
+
+def _agents(name: str, summary: str, overrides: Mapping[str, object]) -> dict[str, MethodEntry]:
+    """One of our agents, and the same without generated data."""
+    home = "metarl_gan.methods.meta_agent:make_meta_agent"
+    without = {**overrides, "generated": False}
+    return {
+        name: MethodEntry(summary=summary, home=home, overrides=overrides),
+        name + NO_GENERATOR: MethodEntry(
+            summary=f"{summary}; without generated data", home=home, overrides=without
+        ),
+    }
+
+
+METHODS: Mapping[str, MethodEntry] = {
+    **_agents("maml", "MAML on policy gradients", {"learner.algorithm": "maml"}),
+    **_agents("fomaml", "first-order MAML", {"learner.algorithm": "fomaml"}),
+    **_agents("reptile", "Reptile", {"learner.algorithm": "reptile"}),
+}
+"""By name, in the order of lists."""
+
+
+def make_method(
+    name: str,
+    overrides: Mapping[str, object] | None = None,
+    *,
+    preset: str = "default",
+    known_as: str | None = None,
+) -> "Method":
+    """The method of a name.
+
+    Args:
+        name: a key of `METHODS`.
+        overrides: settings by dotted name.
+        preset: for those that have presets: "quick", "default" or "paper".
+        known_as: its name in tables, where that is another.
+
+    Raises:
+        ConfigError: for a name that is unknown, with the nearest one, or settings that are not
+            the method's.
+    """
+    if name not in METHODS:
+        near = difflib.get_close_matches(name, METHODS, n=2)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(METHODS)}"
+        raise ConfigError(f"unknown method {name!r}; {hint}")
+    return METHODS[name].make(known_as or name, overrides or {}, preset)
