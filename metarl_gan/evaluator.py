@@ -68,13 +68,13 @@ class Evaluator:
         initial = self._components.meta_learner.initial_policy(len(tasks))
         scored = [self._score(tasks, initial)]
         if not episodes:
-            return _curve(tasks, scored, support=None)
+            return curve_from(tasks, scored)
         support = self._play(tasks, initial, episodes, "support", deterministic=False)
         scored += [
             self._score(tasks, self._adapt(tasks, support, initial, count))
             for count in range(1, episodes + 1)
         ]
-        return _curve(tasks, scored, support)
+        return curve_from(tasks, scored, [support])
 
     def _adapt(
         self, tasks: Sequence[Task], support: Collection, initial: Parameters, count: int
@@ -117,11 +117,14 @@ class Evaluator:
         )
 
 
-def _curve(
-    tasks: Sequence[Task], scored: Sequence[Collection], support: Collection | None
+def curve_from(
+    tasks: Sequence[Task], scored: Sequence[Collection], support: Sequence[Collection] = ()
 ) -> AdaptationCurve:
-    """Returns of the tasks that stayed healthy throughout."""
-    collections = [*scored, *([support] if support else [])]
+    """The record of episodes played in `tasks`: `scored` after 0, 1, … episodes of support.
+
+    Of tasks that stayed healthy throughout. Raises `AllTasksDroppedError` if there is none.
+    """
+    collections = [*scored, *support]
     healthy = set(range(len(tasks))).intersection(*(c.kept.tolist() for c in collections))
     real_steps = sum(collection.real_steps for collection in collections)
     dropped = tuple({d.task_id: d for c in collections for d in c.dropped}.values())
