@@ -63,11 +63,15 @@ class RealAndImagined(MixedData):
 class Mixture:
     """The data of one adaptation, the share of it that is generated, and why.
 
-    `share [tasks]`; `errors` are the held-out errors that it was decided from, if any.
+    `share [tasks]`; `errors` are the held-out errors that it was decided from, if any. `data` are
+    rows for policy gradients; other learners take the real transitions of `support [tasks, envs,
+    time]` as they are, and generated ones from the `dream`, which is None if nobody has a share.
     """
 
     data: MixedData
     share: Tensor
+    support: Transitions
+    dream: Dream | None = None
     errors: HeldOutErrors | None = None
 
 
@@ -101,7 +105,8 @@ class NoAugmentation(DataAugmentation):
         self, support: Transitions, stream: torch.Generator, tasks: Sequence[Task] | None = None
     ) -> Mixture:
         rows = policy_rows(support, self._learner)
-        return Mixture(data=RealData(rows), share=support.rewards.new_zeros(support.n_tasks))
+        nothing = support.rewards.new_zeros(support.n_tasks)
+        return Mixture(data=RealData(rows), share=nothing, support=support)
 
 
 @final
@@ -121,17 +126,19 @@ class GeneratedAugmentation(DataAugmentation):
         rows = policy_rows(support, self._config.learner)
         if not self._gan.trained:
             nothing = support.rewards.new_zeros(support.n_tasks)
-            return Mixture(data=RealData(rows), share=nothing)
+            return Mixture(data=RealData(rows), share=nothing, support=support)
         context = self.infer(support, stream, tasks)
         share = shares(self._gan, context.errors, self._config.augmentation)
         too_short = support.valid.flatten(1).sum(-1) < self._config.least_support
         share = share.masked_fill(too_short, 0.0)
         if not bool((share > 0).any()):
-            return Mixture(data=RealData(rows), share=share, errors=context.errors)
+            data = RealData(rows)
+            return Mixture(data=data, share=share, support=support, errors=context.errors)
         if self._config.augmentation.shuffled_context:
             context = _shuffled(context)
-        data = RealAndImagined(rows, share, self.dream(support, context, stream))
-        return Mixture(data=data, share=share, errors=context.errors)
+        dream = self.dream(support, context, stream)
+        data = RealAndImagined(rows, share, dream)
+        return Mixture(data=data, share=share, support=support, dream=dream, errors=context.errors)
 
     def infer(
         self, support: Transitions, stream: torch.Generator, tasks: Sequence[Task] | None = None
@@ -203,7 +210,7 @@ class SimulatedAugmentation(DataAugmentation):
         rows = policy_rows(support, self._config.learner)
         share = support.rewards.new_full((support.n_tasks,), self._config.augmentation.share)
         if self._config.augmentation.share == 0:
-            return Mixture(data=RealData(rows), share=share)
+            return Mixture(data=RealData(rows), share=share, support=support)
         dream = SimulatedDream(
             tasks,
             self._environments,
@@ -214,7 +221,8 @@ class SimulatedAugmentation(DataAugmentation):
             stream=stream,
         )
         self._dreams.append(dream)
-        return Mixture(data=RealAndImagined(rows, share, dream), share=share)
+        data = RealAndImagined(rows, share, dream)
+        return Mixture(data=data, share=share, support=support, dream=dream)
 
     @property
     def simulator_steps(self) -> int:

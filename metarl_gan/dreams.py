@@ -29,6 +29,10 @@ class Dream(ABC):
     def rows(self, parameters: Parameters) -> PolicyRows:
         """Rollouts under `parameters [tasks, ...]` as rows for an inner step."""
 
+    @abstractmethod
+    def rollouts(self, parameters: Parameters) -> Transitions:
+        """Transitions `[tasks, rollouts, steps]` under `parameters [tasks, ...]`."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +62,6 @@ class GeneratedDream(Dream):
         return rows if self.game is None else _weigh(rows, self._acceptance(self.game, rollouts))
 
     def rollouts(self, parameters: Parameters) -> Transitions:
-        """Generated transitions `[tasks, n_rollouts, n_steps]` under `parameters [tasks, ...]`."""
         return imagine(
             self.gan,
             self.context,
@@ -128,6 +131,9 @@ class SimulatedDream(Dream):
         self.steps = 0
 
     def rows(self, parameters: Parameters) -> PolicyRows:
+        return policy_rows(self.rollouts(parameters), self._learner)
+
+    def rollouts(self, parameters: Parameters) -> Transitions:
         """As of every dream. Raises `ValueError` if an environment broke."""
         seed = torch.randint(2**31 - 1, (), generator=self._stream, device=self._stream.device)
         played = collect(
@@ -143,7 +149,7 @@ class SimulatedDream(Dream):
                 f"the simulator of task {played.dropped[0].task_id} broke, and nothing can stand "
                 f"in for it: {played.dropped[0].summary}"
             )
-        return policy_rows(played.batch.first_steps(self._n_steps), self._learner)
+        return played.batch.first_steps(self._n_steps)
 
 
 def policy_rows(batch: Transitions, learner: LearnerConfig) -> PolicyRows:

@@ -83,6 +83,9 @@ class Broken(Dream):
         broken[0] = torch.nan
         return replace(self._rows, advantages=broken)
 
+    def rollouts(self, parameters):
+        raise NotImplementedError
+
 
 def test_generated_numbers_that_are_none_do_not_reach_a_task_without_a_share():
     rows = policy_rows(random_episodes((2, 1, 6)), LEARNER)
