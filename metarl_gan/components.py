@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from metarl_gan.agents.environment_pool import EnvironmentPool
-from metarl_gan.agents.policies import Policy, make_policy
+from metarl_gan.agents.policies import Policy
 from metarl_gan.checkpoint import require_fit
 from metarl_gan.config import Config, ConfigError
 from metarl_gan.data_augmentation import (
@@ -21,7 +21,7 @@ from metarl_gan.envs.family import TaskFamily
 from metarl_gan.envs.stepping.backends import Stepping
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.gan import ConditionalGAN
-from metarl_gan.learners.make import make_meta_learner
+from metarl_gan.learners.make import make_learner_policy, make_meta_learner
 from metarl_gan.meta_learner import MetaLearner
 from metarl_gan.normaliser import RunningNormaliser
 from metarl_gan.optimisers import with_prefix
@@ -62,17 +62,10 @@ class Components:
         """
         _require_budget(config, horizon)
         device = choose_device(config.device)
-        policy = make_policy(
-            observation_space,
-            action_space,
-            hidden_sizes=config.policy.hidden_sizes,
-            activation=config.policy.activation,
-            initial_std=config.policy.initial_std,
-            device=device,
-        )
+        policy = make_learner_policy(observation_space, action_space, config, device)
         streams = Streams(config.seed, device)
         gan = None
-        if config.uses_generator and config.generator.kind != "simulator":
+        if config.learns_generator:
             # Modules initialise from the global generator: set apart, and put back after.
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(streams.integer("gan-weights"))
@@ -87,7 +80,7 @@ class Components:
             device=device,
             policy=policy,
             observations=RunningNormaliser(policy.n_inputs).to(device),
-            meta_learner=make_meta_learner(policy, config, streams.torch("policy-weights")),
+            meta_learner=make_meta_learner(policy, gan, config, streams.torch("policy-weights")),
             gan=gan,
             descriptor_size=descriptor_size,
         )
@@ -137,7 +130,8 @@ class Components:
         A simulator in the generator's place steps `environments`; without these it raises
         `ConfigError`.
         """
-        if not generated or not self.config.uses_generator:
+        generate = generated and self.config.uses_generator
+        if not generate and not self.config.adapts_by_context:
             return NoAugmentation(self.config)
         if self.gan is None:
             if environments is None:
@@ -146,7 +140,9 @@ class Components:
                     "only: adapt with generated=False, or evaluate on the family"
                 )
             return SimulatedAugmentation(environments, self.policy, self.config, self.horizon)
-        return GeneratedAugmentation(self.gan, self.policy, self.config, self.horizon)
+        return GeneratedAugmentation(
+            self.gan, self.policy, self.config, self.horizon, generate=generate
+        )
 
 
 def _require_budget(config: Config, horizon: int) -> None:

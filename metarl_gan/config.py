@@ -15,6 +15,7 @@ from metarl_gan.generator_config import (
     EncoderConfig,
     GeneratorConfig,
 )
+from metarl_gan.sac_config import SacConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,34 +60,73 @@ class PolicyConfig:
 class LearnerConfig:
     """MetaLearner: the inner loop that adapts and the outer loop that learns where from."""
 
-    algorithm: Literal["maml", "fomaml", "reptile"] = "maml"
+    algorithm: Literal["maml", "fomaml", "reptile", "context_sac", "sb3_reptile"] = "maml"
+    """`sb3_reptile`: Reptile over an algorithm of Stable-Baselines3, which is the inner loop."""
     inner_steps: int = 5
     """Policy-gradient steps per adaptation, each on fresh imagination."""
     inner_lr: float = 0.05
     learn_inner_lr: bool = True
-    """Let the outer loop learn one inner step size per parameter tensor (Li et al. 2017)."""
+    """Let the outer loop learn the inner step sizes (Li et al. 2017)."""
+    inner_lr_per: Literal["tensor", "parameter"] = "tensor"
+    """One step size per parameter tensor, which stays positive; or one for every parameter, as in
+    Meta-SGD, whose sign is learnt as well."""
     inner_clip: float = 10.0
     """Clip of the importance ratio in the inner loop."""
+    estimator: Literal["low_variance", "dice", "naive"] = "low_variance"
+    """How inner gradients are differentiated again: `dice` without bias, `low_variance` without
+    the terms that vary most, `naive` without what it takes, for comparison."""
+    checkpoint_inner_steps: bool = False
+    """Do every inner step again in the outer backward pass: memory of one step, the same numbers;
+    for many steps."""
+    outer: Literal["clipped", "trust_region"] = "clipped"
+    """`clipped`: `outer_epochs` Adam steps on the clipped surrogate; `trust_region`: one step of
+    TRPO, as far as `max_kl` allows."""
     outer_lr: float = 1e-3
     outer_epochs: int = 4
     """Outer gradient steps per meta-batch."""
     outer_clip: float = 0.2
     """Clip of the importance ratio in the outer loop."""
+    kl_penalty: float = 0.0
+    """clipped: initial weight of the policies' divergence from those that played, which adapts to
+    `kl_target`; 0: none."""
+    kl_target: float = 0.01
+    """clipped: divergence in nats that an outer update should come to."""
+    max_kl: float = 0.01
+    """trust_region: mean divergence in nats of the adapted policies that a step may come to."""
+    cg_iterations: int = 10
+    """trust_region: of conjugate gradient."""
+    cg_damping: float = 0.01
+    """trust_region: added to the divergence's curvature in every direction."""
     max_grad_norm: float = 1.0
     discount: float = 0.97
     gae_lambda: float = 0.95
     entropy_bonus: float = 0.0
     reptile_step: float = 0.5
     """Share of the way to the adapted parameters that Reptile goes per meta-batch."""
+    sb3_algorithm: Literal["PPO", "A2C", "SAC", "TD3", "DQN"] = "PPO"
+    """sb3_reptile: which one. Each of the `inner_steps` imagines anew, and calls its `train`."""
+    sb3_lr: float = 1e-3
+    sb3_batch_size: int = 64
+    """Rows of a gradient step; A2C takes all at once."""
+    sb3_updates: int = 10
+    """Per inner step: passes over the data (PPO, A2C), or gradient steps (SAC, TD3, DQN)."""
+    sb3_exploration: float = 0.1
+    """Standard deviation of TD3's noise, in half ranges of the actions; share of DQN's actions that
+    are random. PPO and A2C start from `policy.initial_std`."""
+    sb3_scale_rewards: bool = True
+    """Divide rewards by the standard deviation of discounted returns so far."""
+    sb3_options: tuple[str, ...] = ()
+    """More arguments of the algorithm, each as name=value: `clip_range=0.1`."""
 
     def __post_init__(self) -> None:
-        for name in ("inner_steps", "outer_epochs"):
+        for name in ("inner_steps", "outer_epochs", "sb3_batch_size", "sb3_updates"):
             value = getattr(self, name)
             require(value >= 1, f"learner.{name}", value, "at least 1")
-        for name in ("inner_lr", "outer_lr", "inner_clip", "outer_clip", "max_grad_norm"):
+        positive = ("inner_lr", "outer_lr", "inner_clip", "outer_clip", "max_grad_norm", "sb3_lr")
+        for name in positive:
             value = getattr(self, name)
             require(value > 0, f"learner.{name}", value, "positive")
-        for name in ("discount", "gae_lambda", "reptile_step"):
+        for name in ("discount", "gae_lambda", "reptile_step", "sb3_exploration"):
             value = getattr(self, name)
             require(0 < value <= 1, f"learner.{name}", value, "above 0 and at most 1")
 
@@ -153,6 +193,7 @@ class Config:
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)
+    sac: SacConfig = field(default_factory=SacConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
@@ -175,6 +216,11 @@ class Config:
                 "augmentation.rejection asks the discriminator, and this run has none: set "
                 "generator.kind to gan and adversarial.adversarial_weight above 0"
             )
+        if self.adapts_by_context and self.generator.kind == "simulator":
+            raise ConfigError(
+                "learner.algorithm is context_sac, which needs a generator that learns, for its "
+                "encodings: generator.kind must not be 'simulator'"
+            )
         packing, targets = self.discriminator.packing, self.adversarial.targets_per_task
         if packing > targets:
             raise ConfigError(
@@ -183,8 +229,20 @@ class Config:
             )
 
     @property
+    def adapts_by_context(self) -> bool:
+        """Whether adapting is inferring an encoding, so that one is learnt in any case."""
+        return self.learner.algorithm == "context_sac"
+
+    @property
+    def learns_generator(self) -> bool:
+        """Whether a generator is trained, and an encoder with it."""
+        return self.adapts_by_context or (
+            self.uses_generator and self.generator.kind != "simulator"
+        )
+
+    @property
     def uses_generator(self) -> bool:
-        """Whether the run has a generator at all."""
+        """Whether generated data is used at all."""
         return self.generated and self.augmentation.mode != "none" and self.generator.kind != "none"
 
     @property

@@ -66,6 +66,7 @@ class Mixture:
     `share [tasks]`; `errors` are the held-out errors that it was decided from, if any. `data` are
     rows for policy gradients; other learners take the real transitions of `support [tasks, envs,
     time]` as they are, and generated ones from the `dream`, which is None if nobody has a share.
+    `context` is what was inferred of the tasks, if anything was.
     """
 
     data: MixedData
@@ -73,6 +74,7 @@ class Mixture:
     support: Transitions
     dream: Dream | None = None
     errors: HeldOutErrors | None = None
+    context: TaskContext | None = None
 
 
 class DataAugmentation(ABC):
@@ -111,10 +113,21 @@ class NoAugmentation(DataAugmentation):
 
 @final
 class GeneratedAugmentation(DataAugmentation):
-    """Infers each task from its support, and mixes in imagination by a share per task."""
+    """Infers each task from its support, and mixes in imagination by a share per task.
 
-    def __init__(self, gan: ConditionalGAN, policy: Policy, config: Config, horizon: int) -> None:
-        self._gan, self._policy, self._config = gan, policy, config
+    Without `generate` it only infers: for learners that adapt by knowing the task.
+    """
+
+    def __init__(
+        self,
+        gan: ConditionalGAN,
+        policy: Policy,
+        config: Config,
+        horizon: int,
+        *,
+        generate: bool = True,
+    ) -> None:
+        self._gan, self._policy, self._config, self._generate = gan, policy, config, generate
         self._n_steps = config.augmentation.rollout_steps or horizon
         self._game: AdversarialGame | None = None
         if config.augmentation.rejection and gan.discriminator is not None:
@@ -130,15 +143,15 @@ class GeneratedAugmentation(DataAugmentation):
         context = self.infer(support, stream, tasks)
         share = shares(self._gan, context.errors, self._config.augmentation)
         too_short = support.valid.flatten(1).sum(-1) < self._config.least_support
-        share = share.masked_fill(too_short, 0.0)
+        share = share.masked_fill(too_short | (not self._generate), 0.0)
+        known = {"share": share, "support": support, "errors": context.errors}
         if not bool((share > 0).any()):
-            data = RealData(rows)
-            return Mixture(data=data, share=share, support=support, errors=context.errors)
+            return Mixture(data=RealData(rows), **known, context=context)
         if self._config.augmentation.shuffled_context:
             context = _shuffled(context)
         dream = self.dream(support, context, stream)
         data = RealAndImagined(rows, share, dream)
-        return Mixture(data=data, share=share, support=support, dream=dream, errors=context.errors)
+        return Mixture(data=data, **known, dream=dream, context=context)
 
     def infer(
         self, support: Transitions, stream: torch.Generator, tasks: Sequence[Task] | None = None

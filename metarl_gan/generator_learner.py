@@ -21,7 +21,12 @@ from metarl_gan.transition_space import Rows
 
 
 class GeneratorLearner(ABC):
-    """The role: learn to generate from the real episodes of a meta-batch."""
+    """The role: learn to generate from the real episodes of a meta-batch.
+
+    `replay` holds the real episodes so far, where they are kept.
+    """
+
+    replay: Replay | None = None
 
     @abstractmethod
     def learn(self, tasks: Sequence[Task], batches: Sequence[Transitions]) -> dict[str, float]:
@@ -65,7 +70,7 @@ class AdversarialLearner(GeneratorLearner):
         self._gan, self._config, self._streams = gan, config.adversarial, streams
         self._trainer = AdversarialTrainer(gan, config)
         self._rollbacks = 0
-        self.replay = Replay(
+        self.replay: Replay = Replay(
             config.adversarial.replay_tasks,
             config.adversarial.replay_episodes,
             streams.device,

@@ -13,6 +13,7 @@ from metarl_gan.agents.policy_gradient import MixedRows
 from metarl_gan.data_augmentation import Mixture
 from metarl_gan.envs.task import Task
 from metarl_gan.envs.transitions import Transitions
+from metarl_gan.replay import Replay
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +38,16 @@ class Experience:
     """What a meta-iteration leaves to learn from; everything is of the same `tasks`.
 
     `support` was played by the initial policies and `query` by the `adapted` ones, both real,
-    `[tasks, envs, time]`.
+    `[tasks, envs, time]`. `share [tasks]` of generated data is what the support allowed. `replay`
+    holds the real episodes so far, these included, where a generator learns from them.
     """
 
     tasks: Sequence[Task]
     support: Transitions
     adapted: Adapted
     query: Transitions
+    share: Tensor
+    replay: Replay | None = None
 
 
 class MetaLearner(ABC):

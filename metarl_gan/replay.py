@@ -136,6 +136,18 @@ class Replay:
             descriptors=self.descriptors[slots],
         )
 
+    def stored(self) -> Transitions:
+        """Every episode of every task, `[tasks, episodes, time]`; what is not there is not valid."""
+        held = {name: storage[: len(self)] for name, storage in self._storage.items()}
+        times = torch.arange(self._longest, device=self.device)
+        valid = times < self.lengths[: len(self)].unsqueeze(-1)
+        return Transitions(
+            **held,
+            valid=valid,
+            log_probs=torch.zeros_like(held["rewards"]),
+            generated=torch.zeros_like(valid),
+        )
+
     def tensors(self) -> dict[str, Tensor]:
         """Everything stored, for a checkpoint: filled task slots only."""
         filled = len(self) if self._storage else 0

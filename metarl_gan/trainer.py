@@ -82,10 +82,12 @@ class Trainer:
             support=support.batch.select(query.kept),
             adapted=adapted.select(query.kept),
             query=query.batch,
+            share=mixture.share[query.kept],
+            replay=self.generator_learner.replay,
         )
-        losses = learner.update(experience, self.streams.torch("outer-loop", index))
         real = [experience.support, experience.query]
-        losses |= self.generator_learner.learn(tasks, real)
+        losses = self.generator_learner.learn(tasks, real)
+        losses |= learner.update(experience, self.streams.torch("outer-loop", index))
         self.components.observe(real)
 
         self.counters.meta_iterations += 1

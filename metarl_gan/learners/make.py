@@ -1,13 +1,57 @@
-"""The meta-learner that a config names."""
+"""The meta-learner that a config names, and the policy that it learns."""
 
+import gymnasium
 import torch
 
-from metarl_gan.agents.policies import Policy
-from metarl_gan.config import Config
+from metarl_gan.agents.policies import Policy, make_policy
+from metarl_gan.agents.squashed_gaussian import SquashedGaussianPolicy
+from metarl_gan.config import Config, ConfigError
+from metarl_gan.gan import ConditionalGAN
+from metarl_gan.learners.context_sac import ContextSac
 from metarl_gan.learners.gradient import GradientMetaLearner
 from metarl_gan.meta_learner import MetaLearner
 
 
-def make_meta_learner(policy: Policy, config: Config, stream: torch.Generator) -> MetaLearner:
+def make_learner_policy(
+    observation_space: gymnasium.Space,
+    action_space: gymnasium.Space,
+    config: Config,
+    device: torch.device,
+) -> Policy:
+    """The policy that `learner.algorithm` learns in these spaces.
+
+    Raises `ValueError` for spaces that it cannot act in.
+    """
+    policy = make_policy(
+        observation_space,
+        action_space,
+        hidden_sizes=config.policy.hidden_sizes,
+        activation=config.policy.activation,
+        initial_std=config.policy.initial_std,
+        device=device,
+    )
+    if config.learner.algorithm != "context_sac":
+        return policy
+    if not isinstance(action_space, gymnasium.spaces.Box):
+        raise ConfigError(
+            f"learner.algorithm is context_sac, which learns continuous actions only, and the "
+            f"action space is {action_space}; use one of maml, fomaml, reptile"
+        )
+    return SquashedGaussianPolicy(
+        action_space,
+        policy.n_inputs,
+        config.encoder.encoding_size,
+        config.sac.hidden_sizes,
+        device=device,
+    )
+
+
+def make_meta_learner(
+    policy: Policy, gan: ConditionalGAN | None, config: Config, stream: torch.Generator
+) -> MetaLearner:
     """A fresh learner of `learner.algorithm`; its weights are drawn from `stream`."""
+    if config.learner.algorithm == "context_sac":
+        assert isinstance(policy, SquashedGaussianPolicy)
+        assert gan is not None  # its config says that a generator is learnt
+        return ContextSac(policy, gan, config, stream)
     return GradientMetaLearner(policy, config.learner, stream)

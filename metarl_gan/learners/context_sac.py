@@ -1,0 +1,212 @@
+"""Context SAC: off-policy, adapting by knowing the task; most of what it learns from is generated.
+
+PEARL's idea (Rakelly et al. 2019) on the generator's own encodings: policy and critics take the
+encoding of a context, adapting is to infer it. Between meta-batches the critics and the policy
+learn from replay, from cross-task relabelling and from short branched rollouts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from metarl_gan.agents.networks import Parameters, expand_over_tasks
+from metarl_gan.agents.soft_actor_critic import (
+    SacRows,
+    SacSettings,
+    SoftActorCritic,
+    initial_critics,
+)
+from metarl_gan.agents.squashed_gaussian import SquashedGaussianPolicy
+from metarl_gan.config import Config
+from metarl_gan.data_augmentation import Mixture
+from metarl_gan.envs.transitions import Transitions
+from metarl_gan.gan import ConditionalGAN, TaskContext
+from metarl_gan.learners.generated_rows import FlatRows, branched, real_rows, relabelled
+from metarl_gan.meta_learner import Adapted, Experience, MetaLearner
+from metarl_gan.optimisers import optimiser_tensors, restore_optimiser, with_prefix
+from metarl_gan.transition_space import Rows
+
+SHARE_MEMORY = 0.5
+"""Of the share so far in the share that a meta-iteration learns with: one batch of tasks is few."""
+MAX_PRIORS = 64
+"""Encodings of training tasks that are kept to begin a task with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Material:
+    """What an iteration's updates draw from: real and generated rows, encodings `[contexts, tasks]`."""
+
+    real: FlatRows
+    generated: FlatRows | None
+    encodings: Tensor
+
+
+@final
+class ContextSac(MetaLearner):
+    """Soft actor-critic on observations and encodings, shared by all tasks.
+
+    A new task is begun with another task's encoding: Thompson's way to explore. Adapting infers
+    its own from what was played and, if asked to, goes on learning in imagination.
+    """
+
+    def __init__(
+        self,
+        policy: SquashedGaussianPolicy,
+        gan: ConditionalGAN,
+        config: Config,
+        stream: torch.Generator,
+    ) -> None:
+        self.policy, self.config = policy, config
+        self._gan = gan
+        critics = initial_critics(
+            config.sac.critics,
+            policy.n_inputs + policy.encoding_size + policy.n_actions,
+            config.sac.hidden_sizes,
+            stream,
+        )
+        settings = SacSettings(
+            discount=config.learner.discount,
+            polyak=config.sac.polyak,
+            learning_rate=config.sac.learning_rate,
+        )
+        initial = policy.initial_parameters(stream)
+        network = {name: value for name, value in initial.items() if name != "encoding"}
+        self.sac = SoftActorCritic(
+            policy, expand_over_tasks(network, 1), expand_over_tasks(critics, 1), settings
+        )
+        device = stream.device
+        self._priors = torch.zeros(MAX_PRIORS, policy.encoding_size, device=device)
+        self._share = torch.zeros((), device=device)
+        self._real_steps = torch.zeros((), dtype=torch.long, device=device)
+        self._updates = torch.zeros((), dtype=torch.long, device=device)
+
+    def initial_policy(self, n_tasks: int) -> dict[str, Tensor]:
+        return self._parameters(self._priors[torch.arange(n_tasks) % MAX_PRIORS])
+
+    def adapt(self, mixture: Mixture, n_tasks: int) -> Adapted:
+        if mixture.context is None:
+            return Adapted(parameters=self.initial_policy(n_tasks))
+        return Adapted(parameters=self._parameters(mixture.context.encoding))
+
+    def update(self, experience: Experience, stream: torch.Generator) -> dict[str, float]:
+        """Learn from everything in replay, for as many updates as real steps have come in."""
+        new_steps = experience.support.n_valid() + experience.query.n_valid()
+        self._real_steps += new_steps
+        self._share.lerp_(experience.share.mean(), 1.0 - SHARE_MEMORY)
+        if int(self._real_steps) < self.config.sac.warm_up_real_steps:
+            return {}
+        assert experience.replay is not None  # a GAN learns, if only to encode
+        n_updates = round(self.config.sac.updates_per_real_step * new_steps)
+        if int(self._updates) == 0:
+            n_updates = self.config.sac.initial_updates
+        seeds = torch.randint(2**62, (3,), generator=stream, device=stream.device).tolist()
+        streams = [torch.Generator(device=stream.device).manual_seed(seed) for seed in seeds]
+        material = self._material(experience.replay.stored(), streams[0], streams[1])
+        losses = self._learn(material, n_updates, streams[2])
+        self._updates += n_updates
+        return losses
+
+    def tensors(self) -> dict[str, Tensor]:
+        optimiser = optimiser_tensors(self.sac.optimiser)
+        return {
+            **self.sac.tensors(),
+            "priors": self._priors,
+            "share": self._share,
+            "real_steps": self._real_steps,
+            "updates": self._updates,
+            **{f"optimiser.{name}": value for name, value in optimiser.items()},
+        }
+
+    @torch.no_grad()
+    def restore(self, tensors: Parameters) -> None:
+        self.sac.restore(tensors)
+        for name in ("priors", "share", "real_steps", "updates"):
+            getattr(self, f"_{name}").copy_(tensors[name])
+        restore_optimiser(self.sac.optimiser, with_prefix(tensors, "optimiser."))
+
+    def _parameters(self, encoding: Tensor) -> dict[str, Tensor]:
+        actor = {name: value.detach()[0] for name, value in self.sac.actor.items()}
+        return {**expand_over_tasks(actor, len(encoding)), "encoding": encoding}
+
+    def _material(
+        self, stored: Transitions, of_contexts: torch.Generator, of_rows: torch.Generator
+    ) -> _Material:
+        """Rows to learn from. Contexts have a stream of their own: all arms see the same ones."""
+        settings = self.config.sac
+        contexts = [self._contexts(stored, of_contexts) for _ in range(settings.encodings_per_task)]
+        encodings = torch.stack([context.encoding for context in contexts])
+        self._keep_priors(encodings[0], of_contexts)
+        parts: Sequence[FlatRows] = ()
+        if float(self._share) > 0:
+            actor = {name: value.detach() for name, value in self.sac.actor.items()}
+            n_rows, n_steps = settings.branched_rows, settings.branch_steps
+            parts = (
+                relabelled(self._gan, contexts, stored, settings.relabelled_rows, of_rows),
+                branched(self._gan, contexts, self.policy, actor, stored, n_rows, n_steps, of_rows),
+            )
+        generated = FlatRows.join(parts) if parts else None
+        return _Material(real=real_rows(stored), generated=generated, encodings=encodings)
+
+    def _contexts(self, stored: Transitions, stream: torch.Generator) -> TaskContext:
+        """One context per task: some rows of one of its episodes, taken in as a new task's are."""
+        lengths = stored.valid.sum(-1)
+        episode = torch.multinomial((lengths > 0).float(), 1, generator=stream)
+        size = min(self.config.adversarial.max_context, stored.rewards.shape[2])
+        key = torch.rand(
+            (stored.n_tasks, stored.rewards.shape[2]), generator=stream, device=stream.device
+        )
+        tasks = torch.arange(stored.n_tasks, device=stream.device).unsqueeze(-1)
+        key = key + (~stored.valid[tasks, episode].squeeze(1)).float()
+        steps = key.argsort(-1)[:, :size]
+        rows = self._gan.space.rows(stored)
+        chosen = {name: value[tasks, episode, steps] for name, value in vars(rows).items()}
+        return self._gan.take_in(Rows(**chosen))
+
+    def _keep_priors(self, encodings: Tensor, stream: torch.Generator) -> None:
+        order = torch.randperm(len(encodings), generator=stream, device=stream.device)
+        self._priors.copy_(encodings[order[torch.arange(MAX_PRIORS) % len(order)]])
+
+    def _learn(
+        self, material: _Material, n_updates: int, stream: torch.Generator
+    ) -> dict[str, float]:
+        size = self.config.sac.batch_size
+        n_generated = round(size * float(self._share)) if material.generated is not None else 0
+        losses: dict[str, Tensor] = {}
+        for _ in range(n_updates):
+            batch = self._batch(material, size - n_generated, n_generated, stream)
+            noise = torch.randn(
+                (2, 1, size, self.policy.n_actions), generator=stream, device=stream.device
+            )
+            losses = self.sac.update(batch, (noise[0], noise[1]))
+        named = {name: float(value) for name, value in losses.items()}
+        return {
+            **named,
+            "sac_updates": float(self._updates) + n_updates,
+            "sac_share": n_generated / size,
+        }
+
+    def _batch(
+        self, material: _Material, n_real: int, n_generated: int, stream: torch.Generator
+    ) -> SacRows:
+        def drawn(rows: FlatRows, n_rows: int) -> FlatRows:
+            index = torch.randint(len(rows), (n_rows,), generator=stream, device=stream.device)
+            return rows.take(index)
+
+        rows = drawn(material.real, n_real)
+        if material.generated is not None and n_generated:
+            rows = FlatRows.join([rows, drawn(material.generated, n_generated)])
+        any_context = torch.randint(
+            len(material.encodings), rows.context.shape, generator=stream, device=stream.device
+        )
+        context = torch.where(rows.context < 0, any_context, rows.context)
+        encoding = material.encodings[context, rows.task]
+        return SacRows(
+            inputs=self.policy.inputs(rows.observations, encoding).unsqueeze(0),
+            actions=self.policy.from_space(rows.actions).clamp(-1.0, 1.0).unsqueeze(0),
+            rewards=rows.rewards.unsqueeze(0),
+            next_inputs=self.policy.inputs(rows.next_observations, encoding).unsqueeze(0),
+            continues=rows.continues.unsqueeze(0),
+        )

@@ -1,0 +1,57 @@
+"""Settings of context SAC, which learns off-policy from replay and from what is generated."""
+
+from dataclasses import dataclass
+
+from metarl_gan.config_error import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class SacConfig:
+    """Context SAC: soft actor-critic under encodings of tasks. Its discount is `learner.discount`."""
+
+    hidden_sizes: tuple[int, ...] = (256, 256)
+    critics: int = 2
+    learning_rate: float = 5e-4
+    polyak: float = 0.01
+    """Share by which the delayed critics follow the critics in an update."""
+    batch_size: int = 256
+    warm_up_real_steps: int = 10_000
+    """Real steps of a fresh policy before the first update."""
+    initial_updates: int = 8000
+    """Updates when the warm-up ends."""
+    updates_per_real_step: float = 2.0
+    encodings_per_task: int = 4
+    """Contexts of each replayed task that it is learnt under, each from one episode."""
+    relabelled_rows: int = 20_000
+    """Per iteration: real states and actions of other tasks, with the outcome that the generator
+    gives them under a task's encoding."""
+    branched_rows: int = 20_000
+    """Per iteration: transitions of short rollouts of the policy from a task's own real states."""
+    branch_steps: int = 3
+    task_updates: int = 0
+    """Updates of a task's own copy of the networks in imagination, when it adapts."""
+    task_batch_size: int = 64
+    """Rows per task in such an update."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "critics",
+            "batch_size",
+            "encodings_per_task",
+            "branch_steps",
+            "task_batch_size",
+        ):
+            value = getattr(self, name)
+            require(value >= 1, f"sac.{name}", value, "at least 1")
+        for name in (
+            "warm_up_real_steps",
+            "initial_updates",
+            "updates_per_real_step",
+            "relabelled_rows",
+            "branched_rows",
+            "task_updates",
+        ):
+            value = getattr(self, name)
+            require(value >= 0, f"sac.{name}", value, "0 or more")
+        require(self.learning_rate > 0, "sac.learning_rate", self.learning_rate, "positive")
+        require(0 < self.polyak <= 1, "sac.polyak", self.polyak, "above 0 and at most 1")
