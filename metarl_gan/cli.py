@@ -50,7 +50,7 @@ COMMANDS = {
     ),
     "ablate": Command(
         summary="arms (none, gan, ensemble, …) by seeds at equal cost, and how they compare",
-        home="metarl_gan.ablate_command:ablate",
+        home="metarl_gan.ablation.command:ablate",
     ),
     "report": Command(
         summary="tables of what a run folder holds", home="metarl_gan.commands:report"

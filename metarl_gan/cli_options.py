@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar, get_origin
 
 import tyro
 
-from metarl_gan.arms import DEFAULT_ARMS
+from metarl_gan.ablation.arms import DEFAULT_ARMS
 from metarl_gan.config import Config, ConfigError
 from metarl_gan.config_io import nearest_names, setting_types
 from metarl_gan.config_values import describe_type

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from metarl_gan.config import Config, ConfigError
 from metarl_gan.config_io import Layer, merge_layers
+from metarl_gan.named_settings import parse_named_settings
 
 NONE, GAN = "none", "gan"
 """The arms that others are compared with."""
@@ -88,21 +89,7 @@ def parse_arm(words: Sequence[str]) -> Arm:
     Raises:
         ConfigError: for words that are not of this form, and as `Arm` does.
     """
-    name, *pairs = words or ("",)
-    overrides: dict[str, object] = {}
-    for pair in pairs:
-        setting, equals, value = pair.partition("=")
-        if not equals:
-            raise ConfigError(
-                f"--arm {name} {pair}: expected setting=value, such as generator.noise_size=4"
-            )
-        if setting in overrides:
-            raise ConfigError(f"--arm {name} gives {setting} twice; keep one of them")
-        overrides[setting] = value
-    if not overrides:
-        raise ConfigError(
-            f"--arm {name}: expected a name and then setting=value for what the arm changes"
-        )
+    name, overrides = parse_named_settings("--arm", words)
     return Arm(name=name, overrides=overrides)
 
 

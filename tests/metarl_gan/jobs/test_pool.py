@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from metarl_gan import job_pool
-from metarl_gan.job_pool import Work, run_all
+from metarl_gan.jobs import pool
+from metarl_gan.jobs.pool import Work, run_all
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_ctrl_c_ends_all(worker, tmp_path, number):
 
 
 def test_a_process_that_does_not_end_is_killed(worker, tmp_path, monkeypatch):
-    monkeypatch.setattr(job_pool, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(pool, "PATIENCE_SECONDS", 0.2)
     code = (
         "import signal, time, pathlib; signal.signal(15, signal.SIG_IGN); "
         f"pathlib.Path({str(tmp_path / 'deaf')!r}).touch(); time.sleep(60)"
@@ -100,7 +100,7 @@ def test_a_process_that_does_not_end_is_killed(worker, tmp_path, monkeypatch):
 def test_jobs_end_with_a_parent_that_is_killed(tmp_path):
     (tmp_path / "child.py").write_text(
         "import os, pathlib, time\n"
-        "from metarl_gan.job_pool import end_with_parent\n"
+        "from metarl_gan.jobs.pool import end_with_parent\n"
         "end_with_parent()\n"
         "pathlib.Path(__file__).with_name(f'pid{os.getpid()}').touch()\n"
         "time.sleep(60)\n"

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from metarl_gan.ablation_summary import AblationSummary, ArmSummary
-from metarl_gan.arms import NONE
+from metarl_gan.ablation.arms import NONE
+from metarl_gan.ablation.summary import AblationSummary, ArmSummary
 from metarl_gan.plots import COLOURS, FLOOR_COLOUR
 from metarl_gan.statistics import Interval
 

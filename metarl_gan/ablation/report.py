@@ -1,44 +1,17 @@
 """The tables and files of an ablation, made from the files of its jobs alone."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from rich.markup import escape
-from rich.table import Table
-
-from metarl_gan.ablation_figure import ablation_figure
-from metarl_gan.ablation_results import UNITS, read_results
-from metarl_gan.ablation_summary import AblationSummary
-from metarl_gan.arms import GAN, NONE
+from metarl_gan.ablation.arms import GAN, NONE
+from metarl_gan.ablation.figure import ablation_figure
+from metarl_gan.ablation.results import UNITS, read_results
+from metarl_gan.ablation.summary import AblationSummary
+from metarl_gan.grid import NOTHING, Grid, after_episodes
 from metarl_gan.report_files import write_bytes, write_figure, write_json
-from metarl_gan.tables import plain_table, show_interval
+from metarl_gan.tables import show_interval
 
-NOTHING = "–"
 SHOWN = 12
 """Most lines on what makes arms unequal; the summary has all."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """A table before it is known whether it goes to a terminal or into a file."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def as_markdown(self) -> str:
-        """With the title as a paragraph above."""
-        lines = [self.header, ("---", *("---:" for _ in self.header[1:])), *self.rows]
-        return "\n".join([self.title, "", *(f"| {' | '.join(line)} |" for line in lines)])
-
-    def as_table(self) -> Table:
-        """For the terminal."""
-        table = plain_table(escape(self.title))
-        for index, name in enumerate(self.header):
-            table.add_column(name, justify="right" if index else "left")
-        for row in self.rows:
-            table.add_row(*map(escape, row))
-        return table
 
 
 def save_report(folder: Path) -> tuple[AblationSummary, dict[str, Path]]:
@@ -100,7 +73,7 @@ def _returns(summary: AblationSummary) -> Grid:
     return Grid(
         title=f"Return on {summary.tasks} held-out tasks of {summary.family} ({summary.split} "
         f"split), {'-'.join(map(str, seeds))} seeds: IQM [95 % interval]",
-        header=("arm", *(_after(episode) for episode in range(summary.episodes + 1))),
+        header=("arm", *(after_episodes(episode) for episode in range(summary.episodes + 1))),
         rows=tuple(rows),
     )
 
@@ -115,7 +88,7 @@ def _comparisons(summary: AblationSummary) -> Grid:
                 NOTHING if chance is None else f"{chance[episode]:.2f}"
                 for chance in (arm.over_none, arm.over_gan)
             )
-            rows.append((f"{arm.name}, {_after(episode)}", difference, *chances))
+            rows.append((f"{arm.name}, {after_episodes(episode)}", difference, *chances))
     return Grid(
         title="Differences paired by seed and task: IQM [95 % interval]; probability that a run is "
         "better on a task",
@@ -154,9 +127,3 @@ def _costs(summary: AblationSummary) -> Grid:
         header=("arm", *units.values(), "seconds"),
         rows=tuple(rows),
     )
-
-
-def _after(episode: int) -> str:
-    if episode == 0:
-        return "before"
-    return f"after {episode} real episode{'s' * (episode > 1)}"

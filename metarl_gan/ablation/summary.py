@@ -7,7 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from metarl_gan.ablation_results import (
+from metarl_gan.ablation.arms import GAN, NONE
+from metarl_gan.ablation.results import (
     GENERATED,
     REAL_ONLY,
     UNITS,
@@ -16,7 +17,6 @@ from metarl_gan.ablation_results import (
     missing_seeds,
     shared_rows,
 )
-from metarl_gan.arms import GAN, NONE
 from metarl_gan.statistics import (
     BOOTSTRAP_SEED,
     FloatArray,

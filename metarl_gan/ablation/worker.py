@@ -1,4 +1,4 @@
-"""`python -m metarl_gan.ablation_worker JOB.json`: train and evaluate one arm with one seed.
+"""`python -m metarl_gan.ablation.worker JOB.json`: train and evaluate one arm with one seed.
 
 A job that was interrupted goes on where it was when it is started again.
 """
@@ -9,37 +9,29 @@ import statistics
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import metarl_gan
-from metarl_gan.ablation_jobs import RESULT_KIND, Job
+from metarl_gan.ablation.jobs import RESULT_KIND, AblationJob
 from metarl_gan.agent import MetaAgent
 from metarl_gan.bench_timing import machine
 from metarl_gan.commands import EVALUATION_FOLDER
 from metarl_gan.config_io import to_plain
-from metarl_gan.graceful_stop import sigterm_as_ctrl_c
-from metarl_gan.job_pool import end_with_parent
+from metarl_gan.jobs.pool import end_with_parent
+from metarl_gan.jobs.worker import obey
 from metarl_gan.report_files import installed_versions, write_json
 from metarl_gan.run_folder import CONFIG, LAST, RunFolder
 from metarl_gan.run_log import read_metrics
 
-INTERRUPTED = 130
 OUTER_STEPS = re.compile(r"meta_learner\.optimiser\.\d+\.step")
 
 
 def main(argv: list[str]) -> int:
     """Do the job that the file describes; 130 after Ctrl-C or SIGTERM."""
-    try:
-        with sigterm_as_ctrl_c():
-            work(Job.read(Path(argv[0])))
-    except KeyboardInterrupt as stop:
-        print(str(stop) or "interrupted", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+    return obey(argv, lambda path: work(AblationJob.read(path)))
 
 
-def work(job: Job) -> None:
+def work(job: AblationJob) -> None:
     """Train, evaluate and write the result; nothing is written that is not whole."""
     agent, evaluation = _trained(job), job.evaluation
     sides = {"generated": True} if agent.config.uses_generator else {}
@@ -70,7 +62,7 @@ def work(job: Job) -> None:
     write_json(job.result, content)
 
 
-def _trained(job: Job) -> MetaAgent:
+def _trained(job: AblationJob) -> MetaAgent:
     """The agent: trained, or trained to the end, or only loaded, by what the run folder holds."""
     if (job.run / CONFIG).is_file():
         if RunFolder.open(job.run).has(LAST):
@@ -79,7 +71,7 @@ def _trained(job: Job) -> MetaAgent:
     return metarl_gan.train(job.config.family, job.config, out=job.run)
 
 
-def _spent(job: Job) -> dict[str, object]:
+def _spent(job: AblationJob) -> dict[str, object]:
     """What training took, by the run's own counters and its optimiser's."""
     _, tensors, state = RunFolder.open(job.run).load(LAST)
     counters: Mapping[str, Any] = {**state["learner"], **state["counters"]}
@@ -102,7 +94,7 @@ def _spent(job: Job) -> dict[str, object]:
     }
 
 
-def _fidelity(agent: MetaAgent, job: Job) -> object:
+def _fidelity(agent: MetaAgent, job: AblationJob) -> object:
     """The fidelity report as it saves itself; None for an agent whose generator learns nothing."""
     if agent.components.gan is None or not job.evaluation.fidelity_tasks:
         return None

@@ -4,14 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from metarl_gan.ablation_jobs import Job
-from metarl_gan.ablation_plan import AblationPlan
-from metarl_gan.ablation_report import save_report
-from metarl_gan.ablation_summary import AblationSummary
-from metarl_gan.config_error import require
-from metarl_gan.job_pool import Failure, Work, run_all
+from metarl_gan.ablation.plan import AblationPlan
+from metarl_gan.ablation.report import save_report
+from metarl_gan.ablation.summary import AblationSummary
+from metarl_gan.jobs.job import carry_out
+from metarl_gan.jobs.pool import Failure
 
-WORKER = "metarl_gan.ablation_worker"
+WORKER = "metarl_gan.ablation.worker"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,24 +53,10 @@ def ablate(
             that are of other settings; nothing is started then.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once every process has ended.
     """
-    require(jobs >= 1, "jobs", jobs, "at least 1")
     out = Path(out)
     planned = plan.jobs(out, out / "runs" if runs is None else Path(runs))
-    waiting = [job for job in planned if not job.is_done()]
-    if len(waiting) < len(planned):
-        say(f"{len(planned) - len(waiting)} of {len(planned)} jobs have their result already")
-    failures = run_all([_work(job) for job in waiting], jobs, say)
+    failures = carry_out(planned, WORKER, processes=jobs, say=say)
     if len(failures) == len(planned):
         return Ablation(summary=None, files={}, failures=failures)
     summary, files = save_report(out)
     return Ablation(summary=summary, files=files, failures=failures)
-
-
-def _work(job: Job) -> Work:
-    return Work(
-        name=job.name,
-        module=WORKER,
-        argument=str(job.write()),
-        log=job.stem.with_suffix(".log"),
-        threads=job.config.torch_threads,
-    )

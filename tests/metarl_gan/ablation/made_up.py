@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from metarl_gan.ablation_jobs import EvaluationPlan
-from metarl_gan.ablation_plan import AblationPlan
-from metarl_gan.arms import BUILT_IN, Arm, choose_arms
+from metarl_gan.ablation.arms import BUILT_IN, Arm, choose_arms
+from metarl_gan.ablation.jobs import EvaluationPlan
+from metarl_gan.ablation.plan import AblationPlan
 from metarl_gan.config import Config
 from metarl_gan.config_io import override, to_plain
 from metarl_gan.report_files import write_json

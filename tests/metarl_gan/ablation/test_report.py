@@ -5,12 +5,12 @@ import json
 import pytest
 
 from metarl_gan import cli
-from metarl_gan.ablation_report import grids, save_report, verdict
-from metarl_gan.ablation_results import differences_in_cost, read_results
-from metarl_gan.ablation_summary import AblationSummary
+from metarl_gan.ablation.report import grids, save_report, verdict
+from metarl_gan.ablation.results import differences_in_cost, read_results
+from metarl_gan.ablation.summary import AblationSummary
 from metarl_gan.report_files import ReportError
-from tests.metarl_gan import ablations
-from tests.metarl_gan.ablations import made_up
+from tests.metarl_gan.ablation import made_up as ablations
+from tests.metarl_gan.ablation.made_up import made_up
 
 
 @pytest.fixture

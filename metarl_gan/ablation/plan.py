@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from metarl_gan.ablation_jobs import EvaluationPlan, Job
-from metarl_gan.arms import BUILT_IN, DEFAULT_ARMS, Arm, choose_arms
+from metarl_gan.ablation.arms import BUILT_IN, DEFAULT_ARMS, Arm, choose_arms
+from metarl_gan.ablation.jobs import AblationJob, EvaluationPlan
 from metarl_gan.config import Config, ConfigError
 from metarl_gan.config_error import require
 from metarl_gan.config_io import Layer, merge_layers, resolve
 from metarl_gan.envs import make_family
 from metarl_gan.envs.registry import lasting_reference
+from metarl_gan.named_settings import as_word, setting_words
 from metarl_gan.presets import preset_overrides
 
 
@@ -54,7 +55,7 @@ class AblationPlan:
                 raise ConfigError(f"{name} cannot be a setting of all arms; the plan has its own")
         object.__setattr__(self, "settings", merged)
 
-    def jobs(self, out: Path, runs: Path) -> tuple[Job, ...]:
+    def jobs(self, out: Path, runs: Path) -> tuple[AblationJob, ...]:
         """Every arm with the first seed, then with the second, and so on.
 
         Raises:
@@ -73,7 +74,7 @@ class AblationPlan:
                 changes = Layer(source=f"arm {arm.name}", values=arm.overrides)
                 layers = (preset, settings, changes, Layer(source="plan", values=own))
                 jobs.append(
-                    Job(
+                    AblationJob(
                         arm=arm,
                         config=resolve(Config(), *layers),
                         evaluation=self.evaluation,
@@ -93,18 +94,17 @@ class AblationPlan:
         words += ["--arms", *(arm.name for arm in built_in)]
         for arm in self.arms:
             if arm not in built_in:
-                changes = [f"{name}={_word(value)}" for name, value in arm.overrides.items()]
-                words += ["--arm", arm.name, *changes]
+                words += ["--arm", arm.name, *setting_words(arm.overrides)]
         words += ["--seeds", *map(str, self.seeds), "--split", evaluation.split]
         words += ["--tasks", str(evaluation.tasks), "--episodes", str(evaluation.episodes)]
         words += ["--evaluation-seed", str(evaluation.seed)]
         words += ["--fidelity-tasks", str(evaluation.fidelity_tasks), "--out", str(out)]
         for name, value in self.settings.items():
-            words.append(f"--{name.replace('_', '-')}={_word(value)}")
+            words.append(f"--{name.replace('_', '-')}={as_word(value)}")
         return shlex.join(words)
 
 
-def _require_different(jobs: Sequence[Job]) -> None:
+def _require_different(jobs: Sequence[AblationJob]) -> None:
     for index, job in enumerate(jobs):
         for other in jobs[:index]:
             if job.config == other.config:
@@ -112,10 +112,3 @@ def _require_different(jobs: Sequence[Job]) -> None:
                     f"arms {other.arm.name} and {job.arm.name} are the same under these settings; "
                     "leave out one of them, or the setting that makes them equal"
                 )
-
-
-def _word(value: object) -> str:
-    """A setting's value as one word of a command line."""
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

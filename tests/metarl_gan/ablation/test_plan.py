@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from metarl_gan import ablate_command, cli
-from metarl_gan.ablation import ablate
-from metarl_gan.ablation_jobs import EvaluationPlan
-from metarl_gan.arms import BUILT_IN, DEFAULT_ARMS, Arm, choose_arms, parse_arm
+from metarl_gan import cli
+from metarl_gan.ablation import command
+from metarl_gan.ablation.arms import BUILT_IN, DEFAULT_ARMS, Arm, choose_arms, parse_arm
+from metarl_gan.ablation.jobs import EvaluationPlan
+from metarl_gan.ablation.run import ablate
 from metarl_gan.cli_options import AblateOptions, parse_with_settings
 from metarl_gan.config import ConfigError
 from metarl_gan.config_io import override
-from tests.metarl_gan.ablations import tiny_plan
+from tests.metarl_gan.ablation.made_up import tiny_plan
 
 
 def test_arms_differ_from_the_common_config_in_their_overrides_alone():
@@ -88,7 +89,7 @@ def test_the_command_of_a_plan_asks_for_that_plan():
     words = shlex.split(plan.command(Path("the out")))
     assert words[:2] == ["metarl-gan", "ablate"]
     options, flags = parse_with_settings(AblateOptions, "ablate", words[2:])
-    assert ablate_command.plan_of(options, flags) == (plan, Path("the out"))
+    assert command.plan_of(options, flags) == (plan, Path("the out"))
 
 
 @pytest.mark.parametrize(

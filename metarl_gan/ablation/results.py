@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
-from metarl_gan.ablation_jobs import RESULT_KIND
-from metarl_gan.adaptation_report import AdaptationReport, paired_rows
-from metarl_gan.arms import BUILT_IN
+from metarl_gan.ablation.arms import BUILT_IN
+from metarl_gan.ablation.jobs import RESULT_KIND
+from metarl_gan.adaptation_report import AdaptationReport
 from metarl_gan.config_io import flat
 from metarl_gan.report_files import ReportError, read_report
+from metarl_gan.shared_tasks import returns_on_shared_tasks
 from metarl_gan.statistics import FloatArray
 
 GENERATED, REAL_ONLY = "generated", "real_only"
@@ -127,21 +126,7 @@ def shared_rows(results: Sequence[SeedResult]) -> dict[tuple[str, int, str], Flo
         for result in results
         for side, report in result.reports.items()
     }
-    first, *_ = reports.values()
-    pairs = {
-        key: dict(zip(*paired_rows(first, report), strict=True)) for key, report in reports.items()
-    }
-    rows = sorted(set.intersection(*(set(pair) for pair in pairs.values())))
-    episodes = {report.episodes for report in reports.values()}
-    if not rows or len(episodes) > 1:
-        raise ReportError(
-            f"the results share {len(rows)} tasks and have {sorted(episodes)} real episodes; "
-            "evaluate all in one way"
-        )
-    return {
-        key: np.asarray(report.returns[[pairs[key][row] for row in rows]])
-        for key, report in reports.items()
-    }
+    return returns_on_shared_tasks(reports)
 
 
 def differences_in_cost(arms: Mapping[str, Sequence[SeedResult]]) -> tuple[str, ...]:

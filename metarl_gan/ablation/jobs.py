@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from metarl_gan.arms import Arm
-from metarl_gan.config import Config, ConfigError
+from metarl_gan.ablation.arms import Arm
+from metarl_gan.config import Config
 from metarl_gan.config_error import require
 from metarl_gan.config_io import flat, from_plain, to_plain
-from metarl_gan.report_files import write_json
+from metarl_gan.jobs.job import Job, read_object, require_same, stale
 
 RESULT_KIND = "ablation-job"
 RUN_CONFIG = "config.json"
@@ -36,46 +36,33 @@ class EvaluationPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """One arm with one seed: what is trained and evaluated, and where to.
+class AblationJob(Job):
+    """One arm with one seed: what is trained and evaluated.
 
     Args:
         arm: what differs from the other arms.
         config: the whole config, the arm's overrides and the seed included.
         evaluation: how the agent is evaluated.
-        run: the run folder.
-        result: the file of the numbers.
-        command: the command of the whole ablation.
     """
 
     arm: Arm
     config: Config
     evaluation: EvaluationPlan
-    run: Path
-    result: Path
-    command: str
 
     @property
     def name(self) -> str:
-        """For people: `gan, seed 3`."""
         return f"{self.arm.name}, seed {self.config.seed}"
 
     @property
-    def stem(self) -> Path:
-        """The path, but for its suffix, of the job's files beside its run folder."""
-        return self.run.with_name(f"job-{self.run.name}")
+    def threads(self) -> int:
+        return self.config.torch_threads
 
-    def write(self) -> Path:
-        """Save the job for the process that does it."""
-        content = {
+    def content(self) -> dict[str, object]:
+        return {
             "arm": asdict(self.arm),
             "config": to_plain(self.config),
             "evaluation": asdict(self.evaluation),
-            "run": str(self.run),
-            "result": str(self.result),
-            "command": self.command,
         }
-        return write_json(self.stem.with_suffix(".json"), content)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -91,43 +78,17 @@ class Job:
         )
 
     def is_done(self) -> bool:
-        """Whether there is a result, of this very job.
-
-        Raises:
-            ConfigError: when the result or the run that is there is of other settings.
-        """
         if self.result.is_file():
-            content = _read(self.result)
+            content = read_object(self.result)
             if content.get("evaluation") != asdict(self.evaluation):
-                raise ConfigError(_stale(self.result, "was evaluated in another way"))
+                raise stale(self.result, "was evaluated in another way")
             self._require_same_config(self.result, content.get("config"))
             return True
         if (self.run / RUN_CONFIG).is_file():
-            self._require_same_config(self.run, _read(self.run / RUN_CONFIG))
+            self._require_same_config(self.run, read_object(self.run / RUN_CONFIG))
         return False
 
     def _require_same_config(self, path: Path, theirs: object) -> None:
         if not isinstance(theirs, dict):
-            raise ConfigError(_stale(path, "says nothing of its settings"))
-        there = flat(theirs)
-        different = [
-            f"{name} {there.get(name)!r}, now {value!r}"
-            for name, value in flat(to_plain(self.config)).items()
-            if there.get(name) != value
-        ]
-        if different:
-            raise ConfigError(_stale(path, f"was made with {'; '.join(different[:3])}"))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not a JSON file ({error}); remove it") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds no result; remove it")
-    return content
-
-
-def _stale(path: Path, why: str) -> str:
-    return f"{path} {why}: remove it, or give another folder"
+            raise stale(path, "says nothing of its settings")
+        require_same(path, flat(theirs), flat(to_plain(self.config)))

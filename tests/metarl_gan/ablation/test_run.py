@@ -8,19 +8,22 @@ import numpy as np
 import pytest
 
 import metarl_gan
-from metarl_gan import ablate_command, ablation, ablation_worker, cli, training_run
-from metarl_gan.ablation import ablate
-from metarl_gan.ablation_jobs import EvaluationPlan, Job
-from metarl_gan.ablation_report import save_report
-from metarl_gan.ablation_results import read_results
-from metarl_gan.arms import BUILT_IN, choose_arms
+from metarl_gan import cli, training_run
+from metarl_gan.ablation import command, run, worker
+from metarl_gan.ablation.arms import BUILT_IN, choose_arms
+from metarl_gan.ablation.jobs import AblationJob, EvaluationPlan
+from metarl_gan.ablation.report import save_report
+from metarl_gan.ablation.results import read_results
+from metarl_gan.ablation.run import ablate
 from metarl_gan.cli_options import AblateOptions, parse_with_settings
 from metarl_gan.config import ConfigError
 from metarl_gan.config_io import to_plain
+from metarl_gan.jobs import job as job_module
+from metarl_gan.jobs.worker import INTERRUPTED
 from metarl_gan.report_files import write_json
 from metarl_gan.reports import FidelityReport
 from tests.metarl_gan import tiny
-from tests.metarl_gan.ablations import QUICK, SETTINGS, made_up, tiny_plan
+from tests.metarl_gan.ablation.made_up import QUICK, SETTINGS, made_up, tiny_plan
 from tests.test_documentation import blocks, commands
 
 PAGE = "docs/ablation.md"
@@ -32,7 +35,7 @@ def tiny_jobs(folder, **changes):
 
 def test_a_job_is_written_and_read_back(tmp_path):
     for job in tiny_jobs(tmp_path, arms=tuple(BUILT_IN.values())):
-        assert Job.read(job.write()) == job
+        assert AblationJob.read(job.write()) == job
 
 
 def test_an_interrupted_job_goes_on_to_the_same_result(tmp_path, monkeypatch):
@@ -42,7 +45,7 @@ def test_an_interrupted_job_goes_on_to_the_same_result(tmp_path, monkeypatch):
     }
     whole, *_ = tiny_jobs(tmp_path / "whole", **changes)
     parts, *_ = tiny_jobs(tmp_path / "parts", **changes)
-    assert ablation_worker.main([str(whole.write())]) == 0
+    assert worker.main([str(whole.write())]) == 0
     iterate, calls = training_run.Trainer.meta_iteration, []
 
     def stops(trainer):
@@ -52,10 +55,10 @@ def test_an_interrupted_job_goes_on_to_the_same_result(tmp_path, monkeypatch):
         return iterate(trainer)
 
     monkeypatch.setattr(training_run.Trainer, "meta_iteration", stops)
-    assert ablation_worker.main([str(parts.write())]) == ablation_worker.INTERRUPTED
+    assert worker.main([str(parts.write())]) == INTERRUPTED
     assert not parts.result.exists()
     assert not parts.is_done()
-    assert ablation_worker.main([str(parts.write())]) == 0
+    assert worker.main([str(parts.write())]) == 0
     assert calls == [0, 1, 1]  # the first meta-iteration was not made again
     ours, theirs = (json.loads(job.result.read_text()) for job in (parts, whole))
     assert ours["reports"]["generated"]["returns"] == theirs["reports"]["generated"]["returns"]
@@ -103,7 +106,7 @@ def test_the_command_makes_what_is_missing_and_compares(tmp_path, monkeypatch, c
     )
     *done, last = plan.jobs(tmp_path, tmp_path / "runs")
     for job in done:
-        ablation_worker.work(job)
+        worker.work(job)
     before = tiny.fingerprint(tmp_path / "gan")
     assert cli.main(shlex.split(plan.command(tmp_path))[1:]) == 0
     shown = capsys.readouterr().out
@@ -127,7 +130,7 @@ def test_the_command_makes_what_is_missing_and_compares(tmp_path, monkeypatch, c
 def test_a_failed_job_ends_the_command_with_1(tmp_path, monkeypatch, capsys):
     (tmp_path / "fails.py").write_text("raise SystemExit('out of luck')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(ablation, "WORKER", "fails")
+    monkeypatch.setattr(run, "WORKER", "fails")
     plan = tiny_plan()
     *done, last = plan.jobs(tmp_path, tmp_path / "runs")
     returns = [[-1.0, -1.0]]
@@ -149,17 +152,17 @@ def test_the_page_asks_for_what_there_is(tmp_path, monkeypatch, capsys):
     """Its commands are plans, and its script runs; training is left out."""
 
     def in_no_time(work, n_processes, say):
-        for job in (Job.read(Path(item.argument)) for item in work):
+        for job in (AblationJob.read(Path(item.argument)) for item in work):
             made_up(Path("results/hinge"), job.arm.name, job.config.seed, [[-2.0, -1.0, -1.0]])
         return ()
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ablation, "run_all", in_no_time)
+    monkeypatch.setattr(job_module, "run_all", in_no_time)
     lines = [words for words in commands(PAGE) if words[0] == "metarl-gan"]
     assert len(lines) >= 2
     for words in lines:
         options, flags = parse_with_settings(AblateOptions, "ablate", words[2:])
-        plan, out = ablate_command.plan_of(options, flags)
+        plan, out = command.plan_of(options, flags)
         assert plan.jobs(out, out / "runs")
     [snippet] = blocks(PAGE, "python")
     exec(compile(snippet, PAGE, "exec"), {"__name__": "__main__"})

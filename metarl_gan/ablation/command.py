@@ -1,6 +1,5 @@
 """`metarl-gan ablate`: arms by seeds at equal cost, or the report on what there is."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,15 +7,12 @@ from typing import TYPE_CHECKING
 from metarl_gan.cli_options import AblateOptions, parse_with_settings
 from metarl_gan.config import Config
 from metarl_gan.config_io import Layer, merge_layers, read_config_file
+from metarl_gan.jobs.console import end_on_failures, say
 from metarl_gan.usage import UsageError
 
 if TYPE_CHECKING:
-    from metarl_gan.ablation import Ablation
-    from metarl_gan.ablation_plan import AblationPlan
-    from metarl_gan.ablation_summary import AblationSummary
-
-FAILED = 1
-"""Exit code where a job failed."""
+    from metarl_gan.ablation.plan import AblationPlan
+    from metarl_gan.ablation.summary import AblationSummary
 
 
 def ablate(args: Sequence[str]) -> None:
@@ -26,14 +22,12 @@ def ablate(args: Sequence[str]) -> None:
         _report_only(options.report, options, flags)
         return
     plan, out = plan_of(options, flags)
-    from metarl_gan.ablation import ablate as carry_out
+    from metarl_gan.ablation.run import ablate as carry_out
 
-    done = carry_out(plan, out, runs=options.runs, jobs=options.jobs, say=_say)
+    done = carry_out(plan, out, runs=options.runs, jobs=options.jobs, say=say)
     if done.summary is not None:
         _print(done.summary, done.files)
-    if done.failures:
-        _print_failures(done)
-        raise SystemExit(FAILED)
+    end_on_failures(done.failures)
 
 
 def plan_of(options: AblateOptions, flags: dict[str, str]) -> "tuple[AblationPlan, Path]":
@@ -42,9 +36,9 @@ def plan_of(options: AblateOptions, flags: dict[str, str]) -> "tuple[AblationPla
     Raises:
         ValueError: for what cannot be asked for.
     """
-    from metarl_gan.ablation_jobs import EvaluationPlan
-    from metarl_gan.ablation_plan import AblationPlan
-    from metarl_gan.arms import choose_arms, parse_arm
+    from metarl_gan.ablation.arms import choose_arms, parse_arm
+    from metarl_gan.ablation.jobs import EvaluationPlan
+    from metarl_gan.ablation.plan import AblationPlan
 
     if options.family is None or options.out is None:
         lacking = "--family" if options.family is None else "--out"
@@ -71,7 +65,7 @@ def plan_of(options: AblateOptions, flags: dict[str, str]) -> "tuple[AblationPla
 
 
 def _report_only(folder: Path, options: AblateOptions, flags: dict[str, str]) -> None:
-    from metarl_gan.ablation_report import save_report
+    from metarl_gan.ablation.report import save_report
 
     if flags or options != AblateOptions(report=folder):
         raise UsageError("--report DIR makes the report from the results in DIR; give it alone")
@@ -79,7 +73,7 @@ def _report_only(folder: Path, options: AblateOptions, flags: dict[str, str]) ->
 
 
 def _print(summary: "AblationSummary", files: dict[str, Path]) -> None:
-    from metarl_gan.ablation_report import grids, verdict
+    from metarl_gan.ablation.report import grids, verdict
     from metarl_gan.commands import print_files
     from metarl_gan.tables import make_console
 
@@ -88,17 +82,3 @@ def _print(summary: "AblationSummary", files: dict[str, Path]) -> None:
         console.print(grid.as_table())
     console.print(verdict(summary), markup=False, highlight=False)
     print_files(files)
-
-
-def _print_failures(done: "Ablation") -> None:
-    for failure in done.failures:
-        print(
-            f"\n{failure.work.name} failed with exit code {failure.code}; the end of "
-            f"{failure.work.log}:\n{failure.tail}",
-            file=sys.stderr,
-        )
-    print("\nthe same command tries again what failed, and skips what is done", file=sys.stderr)
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)

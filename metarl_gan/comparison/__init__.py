@@ -1,0 +1,1 @@
+"""`metarl-gan compare`: methods by seeds at equal real steps."""

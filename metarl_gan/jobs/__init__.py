@@ -1,0 +1,1 @@
+"""Work in processes of their own: what ablations and comparisons share."""
