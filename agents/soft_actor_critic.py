@@ -132,9 +132,10 @@ class SoftActorCritic:
 
     @torch.no_grad()
     def critic_targets(self, rows: SacRows, noise: Tensor) -> Tensor:
-        """`r + discount * continues * (min Q'(s', a') - temperature * log pi(a'|s'))`, `[batch, rows]`.
+        """`r + discount * continues * (min Q'(s', a') - temperature * log pi(a'|s'))`.
 
-        Haarnoja et al. 2018 (1812.05905), equation 8, with the smaller of the delayed critics.
+        `[batch, rows]`. Haarnoja et al. 2018 (1812.05905), equation 8, with the smaller of the
+        delayed critics.
         """
         mean, log_std = self.policy.moments(self.actor, rows.next_inputs)
         actions, log_probs = squash(mean, log_std, noise)
@@ -144,9 +145,9 @@ class SoftActorCritic:
         return self.settings.reward_scale * rows.rewards + discounted
 
     def actor_loss(self, inputs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """`temperature * log pi(a|s) - min Q(s, a)`, summed over the batch; and log pi `[.., rows]`.
+        """`temperature * log pi(a|s) - min Q(s, a)`, its means summed over the batch; equation 9.
 
-        Equation 9 there.
+        With it `log pi [batch, rows]` of the actions drawn.
         """
         mean, log_std = self.policy.moments(self.actor, inputs)
         actions, log_probs = squash(mean, log_std, noise)

@@ -93,7 +93,7 @@ class SquashedGaussianPolicy(Policy):
         return log_std.sum(-1) + constant + self._log_scale
 
     def inputs(self, observations: Tensor, encoding: Tensor) -> Tensor:
-        """What the network takes: `[..., rows, n_inputs + encoding_size]`; `encoding` broadcasts."""
+        """What the network takes, `[..., n_inputs + encoding_size]`; `encoding` broadcasts."""
         return self._joined(observations, encoding)
 
     def moments(self, parameters: Parameters, inputs: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,12 +21,12 @@ from metarl_gan.transition_space import Rows
 
 
 class GeneratorLearner(ABC):
-    """The role: learn to generate from the real episodes of a meta-batch.
+    """The role: learn to generate from the real episodes of a meta-batch."""
 
-    `replay` holds the real episodes so far, where they are kept.
-    """
-
-    replay: Replay | None = None
+    @property
+    @abstractmethod
+    def replay(self) -> Replay | None:
+        """The real episodes so far, where they are kept."""
 
     @abstractmethod
     def learn(self, tasks: Sequence[Task], batches: Sequence[Transitions]) -> dict[str, float]:
@@ -49,6 +49,10 @@ class GeneratorLearner(ABC):
 class NothingToLearn(GeneratorLearner):
     """The arm without a generator that is learnt."""
 
+    @property
+    def replay(self) -> None:
+        return None
+
     def learn(self, tasks: Sequence[Task], batches: Sequence[Transitions]) -> dict[str, float]:
         return {}
 
@@ -70,12 +74,16 @@ class AdversarialLearner(GeneratorLearner):
         self._gan, self._config, self._streams = gan, config.adversarial, streams
         self._trainer = AdversarialTrainer(gan, config)
         self._rollbacks = 0
-        self.replay: Replay = Replay(
+        self._replay = Replay(
             config.adversarial.replay_tasks,
             config.adversarial.replay_episodes,
             streams.device,
             gan.descriptor_size,
         )
+
+    @property
+    def replay(self) -> Replay:
+        return self._replay
 
     def learn(self, tasks: Sequence[Task], batches: Sequence[Transitions]) -> dict[str, float]:
         descriptors = descriptors_of(tasks, self._streams.device)

@@ -137,7 +137,7 @@ class Replay:
         )
 
     def stored(self) -> Transitions:
-        """Every episode of every task, `[tasks, episodes, time]`; what is not there is not valid."""
+        """Every episode of every task, `[tasks, episodes, time]`; without one, not valid."""
         held = {name: storage[: len(self)] for name, storage in self._storage.items()}
         times = torch.arange(self._longest, device=self.device)
         valid = times < self.lengths[: len(self)].unsqueeze(-1)

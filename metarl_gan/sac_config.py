@@ -7,7 +7,7 @@ from metarl_gan.config_error import require
 
 @dataclass(frozen=True, kw_only=True)
 class SacConfig:
-    """Context SAC: soft actor-critic under encodings of tasks. Its discount is `learner.discount`."""
+    """Context SAC: soft actor-critic under encodings of tasks, discounted by `learner.discount`."""
 
     hidden_sizes: tuple[int, ...] = (256, 256)
     critics: int = 2

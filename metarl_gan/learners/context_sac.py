@@ -37,7 +37,7 @@ MAX_PRIORS = 64
 
 @dataclass(frozen=True, kw_only=True)
 class _Material:
-    """What an iteration's updates draw from: real and generated rows, encodings `[contexts, tasks]`."""
+    """What an iteration's updates draw from: rows, and encodings `[contexts, tasks, size]`."""
 
     real: FlatRows
     generated: FlatRows | None
@@ -59,7 +59,7 @@ class ContextSac(MetaLearner):
         config: Config,
         stream: torch.Generator,
     ) -> None:
-        self.policy, self.config = policy, config
+        self.policy, self.config, self._acting = policy, config, policy
         self._gan = gan
         critics = initial_critics(
             config.sac.critics,
@@ -178,7 +178,7 @@ class ContextSac(MetaLearner):
         for _ in range(n_updates):
             batch = self._batch(material, size - n_generated, n_generated, stream)
             noise = torch.randn(
-                (2, 1, size, self.policy.n_actions), generator=stream, device=stream.device
+                (2, 1, size, self._acting.n_actions), generator=stream, device=stream.device
             )
             losses = self.sac.update(batch, (noise[0], noise[1]))
         named = {name: float(value) for name, value in losses.items()}
@@ -204,9 +204,9 @@ class ContextSac(MetaLearner):
         context = torch.where(rows.context < 0, any_context, rows.context)
         encoding = material.encodings[context, rows.task]
         return SacRows(
-            inputs=self.policy.inputs(rows.observations, encoding).unsqueeze(0),
-            actions=self.policy.from_space(rows.actions).clamp(-1.0, 1.0).unsqueeze(0),
+            inputs=self._acting.inputs(rows.observations, encoding).unsqueeze(0),
+            actions=self._acting.from_space(rows.actions).clamp(-1.0, 1.0).unsqueeze(0),
             rewards=rows.rewards.unsqueeze(0),
-            next_inputs=self.policy.inputs(rows.next_observations, encoding).unsqueeze(0),
+            next_inputs=self._acting.inputs(rows.next_observations, encoding).unsqueeze(0),
             continues=rows.continues.unsqueeze(0),
         )

@@ -101,7 +101,7 @@ def relabelled(
             stream,
         )
         chance = torch.rand(index.shape, generator=stream, device=index.device)
-        ends = chance < generated.terminated.squeeze(-1)
+        ends = chance < torch.sigmoid(generated.terminated_logits).squeeze(-1)
         batch = FlatRows(
             observations=source.observations,
             actions=source.actions,
