@@ -13,7 +13,7 @@ from metarl_gan.agents.policies import GaussianPolicy, Policy
 MODULES: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "silu": nn.SiLU}
 
 
-class _SpacesOnly(gymnasium.Env):
+class SpacesOnly(gymnasium.Env):
     """Stable-Baselines3 wants an environment to build a model; it is never stepped."""
 
     def __init__(self, observation_space: gymnasium.Space, action_space: gymnasium.Space) -> None:
@@ -43,7 +43,7 @@ def as_ppo(
     _require_counterpart(policy, action_space)
     model = PPO(
         "MlpPolicy",
-        _SpacesOnly(observation_space, action_space),
+        SpacesOnly(observation_space, action_space),
         device="cpu",
         policy_kwargs={
             "net_arch": {"pi": list(policy.hidden_sizes), "vf": list(policy.hidden_sizes)},
