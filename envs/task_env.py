@@ -6,6 +6,8 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from metarl_gan.envs.action_format import ActionFormat, action_format
+from metarl_gan.envs.supported_spaces import action_problem
 from metarl_gan.envs.task import Task
 
 
@@ -19,6 +21,7 @@ class TaskEnv(gymnasium.Wrapper):
         super().__init__(env)
         self.task = task
         self.observation_space = float32_box(env.observation_space)
+        self._actions = _clipped_format(env.action_space)
 
     @property
     def spec(self) -> None:
@@ -32,11 +35,10 @@ class TaskEnv(gymnasium.Wrapper):
         observation, info = self.env.reset(seed=seed, options=options)
         return self._float32(observation), info
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:  # noqa: ANN401
         """One step with `action` clipped."""
-        space = self.action_space
-        if isinstance(space, spaces.Box):
-            action = np.clip(action, space.low, space.high).astype(space.dtype, copy=False)
+        if self._actions is not None:
+            action = self._actions.unpack(self._actions.clip(self._actions.pack(action)))
         observation, reward, terminated, truncated, info = self.env.step(action)
         return self._float32(observation), reward, terminated, truncated, info
 
@@ -51,3 +53,11 @@ def float32_box(space: gymnasium.Space) -> gymnasium.Space:
     if not isinstance(space, spaces.Box) or space.dtype == np.float32:
         return space
     return spaces.Box(space.low.astype(np.float32), space.high.astype(np.float32), dtype=np.float32)
+
+
+def _clipped_format(space: gymnasium.Space) -> ActionFormat | None:
+    """The format of actions with something to clip; others pass unchanged."""
+    if isinstance(space, spaces.Box):
+        return action_format(space)
+    passes = isinstance(space, spaces.Discrete) or action_problem(space) is not None
+    return None if passes else action_format(space)

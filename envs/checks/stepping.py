@@ -39,7 +39,8 @@ def check_ends(findings: Findings) -> None:
                 mend="pass the horizon on to TaskVectorEnv",
             )
             return
-        actions = np.stack([family.action_space.sample() for _ in range(venv.num_envs)])
+        drawn = [family.action_space.sample() for _ in range(venv.num_envs)]
+        actions = np.stack([venv.action_format.pack(action) for action in drawn])
         _, rewards, terminated, truncated, _ = venv.step(actions)
         if rewards.any() or terminated.any() or truncated.any():
             findings.problem(

@@ -138,7 +138,8 @@ def play_rows(venv: TaskVectorEnv, *, steps: int, seed: int, hold: int = 1) -> l
     _raise_failures(info)
     recorders = [_Recorder(observation) for observation in observations]
     while recorders[0].calls < steps and not all(recorder.ended for recorder in recorders):
-        result: Any = venv.step(np.stack([next(row) for row in actions]))
+        drawn = [venv.action_format.pack(next(row)) for row in actions]
+        result: Any = venv.step(np.stack(drawn))
         _raise_failures(result[4])
         for row, recorder in enumerate(recorders):
             recorder.add(*(part[row] for part in result[:4]))
@@ -214,8 +215,14 @@ def _random_actions(space: gymnasium.Space, seed: int, hold: int) -> Iterator[An
 
 def _random_action(space: gymnasium.Space, rng: np.random.Generator) -> Any:  # noqa: ANN401
     if isinstance(space, spaces.Discrete):
-        return space.start + rng.integers(space.n)
+        return space.dtype.type(space.start + rng.integers(space.n))
+    if isinstance(space, spaces.MultiDiscrete):
+        return (space.start + rng.integers(space.nvec)).astype(space.dtype)
+    if isinstance(space, spaces.Tuple):
+        return tuple(_random_action(part, rng) for part in space.spaces)
+    if isinstance(space, spaces.Dict):
+        return {name: _random_action(part, rng) for name, part in space.spaces.items()}
     if not isinstance(space, spaces.Box):
         raise TypeError(f"no random actions for {space}")
     low, high = np.maximum(space.low, -_FARTHEST), np.minimum(space.high, _FARTHEST)
-    return rng.uniform(low, high).astype(space.dtype)
+    return np.asarray(rng.uniform(low, high), space.dtype)

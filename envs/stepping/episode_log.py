@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import gymnasium
 import numpy as np
 
+from metarl_gan.envs.action_format import ActionFormat
 from metarl_gan.envs.stepping.rows import Outcome
 
 
@@ -31,7 +31,7 @@ class EpisodeLog:
         n_rows: How many rows there are.
         horizon: Steps after which an episode is over at the latest.
         observation_shape: Of one row.
-        action_space: Of one row.
+        actions: How they lie in arrays.
     """
 
     def __init__(
@@ -39,14 +39,14 @@ class EpisodeLog:
         n_rows: int,
         horizon: int,
         observation_shape: tuple[int, ...],
-        action_space: gymnasium.Space,
+        actions: ActionFormat,
     ) -> None:
         self._horizon = horizon
         self._seeds: dict[int, int | None] = {}
         self._going = np.zeros(n_rows, bool)
         self._lengths = np.zeros(n_rows, np.int64)
         # Pages that no episode has reached yet take no memory.
-        self._actions = np.zeros((horizon, n_rows, *(action_space.shape or ())), action_space.dtype)
+        self._actions = np.zeros((horizon, n_rows, *actions.shape), actions.dtype)
         self._observations = np.zeros((n_rows, *observation_shape), np.float32)
 
     def begin(self, seeds: Mapping[int, int | None], observations: np.ndarray) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from metarl_gan.envs.action_format import action_format
 from metarl_gan.envs.stepping.environment_source import EnvironmentSource
 from metarl_gan.envs.stepping.rows import (
     EnvironmentRows,
@@ -43,6 +44,7 @@ class LocalRows(EnvironmentRows):
         self._note = note
         self._doing = ""
         self._shape = family.observation_space.shape or ()
+        self._unpack = action_format(family.action_space).unpack
         self.tasks: dict[int, Task] = {}
         self._broken: set[int] = set()
         self._failures: Failures = {}
@@ -88,7 +90,7 @@ class LocalRows(EnvironmentRows):
         for place, row, action in zip(places.tolist(), rows.tolist(), actions, strict=True):
             try:
                 self._begin(row, "step")
-                result = self.envs[row].step(action)
+                result = self.envs[row].step(self._unpack(action))
                 observation, reward, terminated, truncated, info = result
                 # All of it is read before any of it is kept.
                 read = self._row(observation), float(reward), bool(terminated), bool(truncated)

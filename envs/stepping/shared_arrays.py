@@ -9,9 +9,9 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
-import gymnasium
 import numpy as np
 
+from metarl_gan.envs.action_format import ActionFormat
 from metarl_gan.envs.stepping.rows import Outcome
 
 OPERATIONS = ("", "make", "retask", "reset", "step", "close")
@@ -40,13 +40,13 @@ class Layout:
     n_workers: int
 
     @classmethod
-    def of(cls, n_rows: int, n_workers: int, observations: tuple, actions: gymnasium.Space) -> Self:
-        """The layout for observations of a shape and actions of a space."""
+    def of(cls, n_rows: int, n_workers: int, observations: tuple, actions: ActionFormat) -> Self:
+        """The layout for observations of a shape and actions of a format."""
         return cls(
             n_rows=n_rows,
             observation_shape=observations,
-            action_shape=actions.shape or (),
-            action_type=np.dtype(actions.dtype).str,
+            action_shape=actions.shape,
+            action_type=actions.dtype.str,
             n_workers=n_workers,
         )
 

@@ -33,9 +33,12 @@ class SingleTaskEnv(gymnasium.Env):
         observations, info = self._venv.reset(seed=seed)
         return observations[0], info
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(
+        self,
+        action: Any,  # noqa: ANN401 - whatever the space contains
+    ) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One step; actions are clipped to the action space."""
-        result = self._venv.step(np.asarray(action)[None])
+        result = self._venv.step(self._venv.action_format.pack(action)[None])
         observations, rewards, terminated, truncated, _ = result
         return observations[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), {}
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from metarl_gan.envs.action_format import action_format
 from metarl_gan.envs.errors import FamilyError
 from metarl_gan.envs.task import Task
 
@@ -30,7 +30,9 @@ class TaskVectorEnv(VectorEnv, ABC):
     - `"success"`, bool `[num_envs]`, with `"_success"`, bool `[num_envs]`, where environments
       say in this step whether their task is solved (`info["success"]` or `info["is_success"]`).
 
-    Actions arrive as the policy sampled them; `step` clips them to the action space.
+    Actions arrive as the policy sampled them; `step` clips them to the action space. Those of a
+    `Tuple` or `Dict` arrive as rows of `action_format`, and so reach `_advance`, or as what
+    `action_space` or, in a list, `single_action_space` contains.
 
     `reset(seed=s)` starts row `i` as a single environment starts with `reset(seed=s + i)`, on
     every backend; later resets without a seed go on from there, row by row.
@@ -60,6 +62,7 @@ class TaskVectorEnv(VectorEnv, ABC):
         self.horizon = horizon
         self.single_observation_space = observation_space
         self.single_action_space = action_space
+        self.action_format = action_format(action_space)
         self.observation_space = batch_space(observation_space, self.num_envs)
         self.action_space = batch_space(action_space, self.num_envs)
         self._needs_reset = np.ones(self.num_envs, bool)
@@ -114,12 +117,14 @@ class TaskVectorEnv(VectorEnv, ABC):
         return self._observations.copy(), info
 
     def step(
-        self, actions: np.ndarray
+        self,
+        actions: Any,  # noqa: ANN401 - rows, or what the action space contains
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step every environment whose episode is not over.
 
         Args:
-            actions: Float `[num_envs, act]`, or integers `[num_envs]` for discrete actions.
+            actions: Float `[num_envs, act]`, or integers `[num_envs]` for discrete actions; see
+                above for those of several parts.
 
         Returns:
             Observations float32 `[num_envs, obs]` that the step reached, also where it ended
@@ -197,19 +202,9 @@ class TaskVectorEnv(VectorEnv, ABC):
             )
         return mask
 
-    def _clip(self, actions: np.ndarray) -> np.ndarray:
-        space = self.single_action_space
-        actions = np.asarray(actions)
-        expected = (self.num_envs, *(space.shape or ()))
+    def _clip(self, actions: Any) -> np.ndarray:  # noqa: ANN401
+        actions = self.action_format.pack(actions)
+        expected = (self.num_envs, *self.action_format.shape)
         if actions.shape != expected:
             raise ValueError(f"actions have shape {actions.shape}; expected {expected}")
-        if isinstance(space, spaces.Box):
-            return np.clip(actions, space.low, space.high).astype(space.dtype, copy=False)
-        if isinstance(space, spaces.Discrete):
-            indices = actions - space.start
-            if (
-                not np.issubdtype(actions.dtype, np.integer)
-                or not ((indices >= 0) & (indices < space.n)).all()
-            ):
-                raise ValueError(f"actions are not all in {space}: {actions[:8]} …")
-        return actions
+        return self.action_format.clip(actions)

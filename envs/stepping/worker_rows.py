@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from metarl_gan.envs.action_format import action_format
 from metarl_gan.envs.errors import FamilyError
 from metarl_gan.envs.stepping.crew import Company, Crew
 from metarl_gan.envs.stepping.environment_source import EnvironmentSource
@@ -53,7 +54,8 @@ class WorkerRows(EnvironmentRows):
         if os.name != "posix":
             raise FamilyError(f'{family.name}: backend="async" needs POSIX; give backend="sync"')
         self._family = family
-        shape, actions = family.observation_space.shape or (), family.action_space
+        shape = family.observation_space.shape or ()
+        actions = action_format(family.action_space)
         shares = spread(n_rows, envs_per_task, processes)
         self._company = Company(
             log=EpisodeLog(n_rows, family.horizon, shape, actions),

@@ -1,3 +1,4 @@
+import re
 import warnings
 from functools import partial
 from typing import Any
@@ -149,7 +150,7 @@ class Busy(gymnasium.Env):
 @pytest.mark.parametrize(
     "space",
     [
-        spaces.MultiDiscrete([3, 2]),
+        spaces.MultiDiscrete(np.array([[3, 2], [2, 4]])),
         spaces.MultiBinary(3),
         spaces.MultiBinary((2, 2)),
         spaces.Box(-2.0, 2.0, (2, 2)),
@@ -176,7 +177,34 @@ def test_the_way_out_of_other_actions_is_one(space):
 def test_supported_spaces_have_no_problem():
     assert action_problem(spaces.Discrete(3)) is action_problem(spaces.Box(-1, 1, (2,))) is None
     assert observation_problem(spaces.Box(-1, 1, (2,))) is None
-    problem = action_problem(spaces.Dict({"a": spaces.Discrete(2)}))
+    parts = [spaces.Discrete(2), spaces.Box(-1, 1, (2, 2)), spaces.MultiDiscrete([2, 3])]
+    for space in (
+        *parts[2:],
+        spaces.Tuple(parts),
+        spaces.Dict(dict(zip("abc", parts, strict=True))),
+    ):
+        assert action_problem(space) is None
+
+
+@pytest.mark.parametrize(
+    ("space", "what"),
+    [
+        (
+            spaces.Dict({"a": spaces.Tuple([spaces.Discrete(2)])}),
+            r"its part Tuple\(Discrete\(2\)\)",
+        ),
+        (spaces.Tuple([spaces.Text(3)]), "its part Text"),
+        (spaces.Tuple([spaces.MultiDiscrete(np.array([[2, 3]]))]), "its part MultiDiscrete"),
+        (spaces.Tuple([spaces.Discrete(2, start=2**24)]), "its part Discrete"),
+        (spaces.Tuple([]), "it has no parts"),
+    ],
+)
+def test_parts_of_actions_are_boxes_and_choices(space, what):
+    problem = action_problem(space)
     assert problem is not None
+    assert re.search(what, problem)
     assert "TransformAction" in problem
+
+
+def test_other_observations_have_a_way_out():
     assert "flatten_observations" in str(observation_problem(spaces.Discrete(2)))
