@@ -1,7 +1,7 @@
 """The policy that adaptation gives: it acts in one environment, in Stable-Baselines3's manner."""
 
 from copy import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
@@ -10,7 +10,8 @@ from gymnasium import spaces
 from torch import Tensor
 
 from metarl_gan.agents.networks import Parameters
-from metarl_gan.agents.policies import Policy
+from metarl_gan.agents.policy import Policy
+from metarl_gan.envs.action_format import action_format
 
 if TYPE_CHECKING:
     from stable_baselines3 import PPO
@@ -37,6 +38,7 @@ class AdaptedPolicy:
         self.parameters = {name: value.detach().clone() for name, value in parameters.items()}
         self.observation_space = observation_space
         self.action_space = action_space
+        self._format = action_format(action_space)
         self._device = next(iter(self.parameters.values())).device
         self._generator = torch.Generator(device=self._device).manual_seed(seed)
 
@@ -46,11 +48,13 @@ class AdaptedPolicy:
         state: tuple[np.ndarray, ...] | None = None,
         episode_start: np.ndarray | None = None,
         deterministic: bool = False,
-    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+    ) -> tuple[Any, tuple[np.ndarray, ...] | None]:
         """Action for one observation `[obs]`, or actions for several `[n, obs]`.
 
-        Actions are clipped to the action space. The policy has no memory: `state` is passed
-        back as it came. Raises `ValueError` for observations of another shape.
+        Of a `Tuple` or `Dict`, several are a list of what the space contains: that is what the
+        vector environments of Stable-Baselines3 index, so that `evaluate_policy` works. Actions
+        are clipped to the action space. The policy has no memory: `state` is passed back as it
+        came. Raises `ValueError` for observations of another shape.
         """
         shape = self.observation_space.shape
         rows = np.asarray(observation, np.float32)
@@ -62,10 +66,8 @@ class AdaptedPolicy:
         single = rows.ndim == len(shape)
         inputs = torch.as_tensor(rows, device=self._device).reshape(1, -1, *shape)
         actions = self._act(inputs, deterministic)[0].cpu().numpy()
-        if isinstance(self.action_space, spaces.Box):
-            actions = np.clip(actions, self.action_space.low, self.action_space.high)
-            actions = actions.astype(self.action_space.dtype, copy=False)
-        return (actions[0] if single else actions), state
+        rows = self._format.clip(actions)
+        return (self._format.unpack(rows[0]) if single else self._format.unpack_all(rows)), state
 
     @torch.no_grad()
     def _act(self, inputs: Tensor, deterministic: bool) -> Tensor:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.agents.player import Player
-from metarl_gan.agents.policies import Policy, Sampler
+from metarl_gan.agents.policy import Policy, Sampler
+from metarl_gan.envs.action_format import DiscreteActions
 from metarl_gan.envs.stepping.vector import TaskVectorEnv
 from metarl_gan.envs.transitions import Transitions
 
@@ -143,14 +144,14 @@ class _Recorder:
         self._venv = venv
         leading = (venv.horizon, venv.num_envs)
         obs_shape = venv.single_observation_space.shape or ()
-        action_space = venv.single_action_space
         # One array for both: an environment that ended stays where it is, so that what a step
         # reached is always the next row's observation.
         self.observations = np.zeros((venv.horizon + 1, venv.num_envs, *obs_shape), np.float32)
-        discrete = action_space.dtype is not None and np.issubdtype(action_space.dtype, np.integer)
-        self.actions = np.zeros(
-            (*leading, *(action_space.shape or ())), np.int64 if discrete else np.float32
+        discrete = isinstance(venv.action_format, DiscreteActions)
+        self.actions = np.empty(
+            (*leading, *venv.action_format.shape), np.int64 if discrete else np.float32
         )
+        self.actions[:] = venv.action_format.blank
         self.rewards = np.zeros(leading, np.float32)
         self.log_probs: list[Tensor] = []
         self.terminated = np.zeros(leading, bool)

@@ -24,8 +24,8 @@ def accepted_context(space: TransitionSpace, context: Transitions, min_context: 
         raise ContextError("the context has generated transitions; give real ones only")
     for name in ("observations", "actions", "rewards", "next_observations"):
         _require_finite(name, getattr(context, name), context.valid)
-    if space.discrete_start is not None:
-        _require_choices(space, context.actions[context.valid], space.discrete_start)
+    if (foreign := space.actions.foreign(context.actions[context.valid])) is not None:
+        raise ContextError(f"the context has {foreign}: give transitions of that family")
     least = int(context.valid.flatten(1).sum(-1).min())
     if least < min_context:
         raise ContextError(
@@ -42,16 +42,17 @@ def _require_shapes(space: TransitionSpace, context: Transitions) -> None:
             f"the context's observations have {size} components; those of this generator's "
             f"family have {space.state_size}: give transitions of that family"
         )
-    if discrete != (space.discrete_start is not None):
+    n_columns = space.actions.n_columns
+    if discrete != (n_columns is None):
         given, wanted = ("discrete", "continuous") if discrete else ("continuous", "discrete")
         raise ContextError(
             f"the context's actions are {given}; those of this generator's family are {wanted}: "
             "give transitions of that family"
         )
-    if not discrete and context.actions.shape[-1] != space.action_size:
+    if n_columns is not None and context.actions.shape[-1] != n_columns:
         raise ContextError(
             f"the context's actions have {context.actions.shape[-1]} components; those of this "
-            f"generator's family have {space.action_size}: give transitions of that family"
+            f"generator's family have {n_columns}: give transitions of that family"
         )
 
 
@@ -68,24 +69,15 @@ def _require_finite(name: str, values: Tensor, valid: Tensor) -> None:
         )
 
 
-def _require_choices(space: TransitionSpace, chosen: Tensor, start: int) -> None:
-    outside = chosen[(chosen < start) | (chosen >= start + space.action_size)]
-    if len(outside):
-        raise ContextError(
-            f"the context has action {int(outside[0])}; those of this generator's family are "
-            f"{start} to {start + space.action_size - 1}: give transitions of that family"
-        )
-
-
 def _blank_padding(space: TransitionSpace, context: Transitions) -> Transitions:
-    invalid, discrete = ~context.valid, space.discrete_start is not None
+    invalid = ~context.valid
     wide = invalid.unsqueeze(-1)
+    blank = space.actions.blank.to(context.actions.dtype)
+    of_actions = invalid if space.actions.n_columns is None else wide
     return replace(
         context,
         observations=context.observations.masked_fill(wide, 0.0),
         next_observations=context.next_observations.masked_fill(wide, 0.0),
         rewards=context.rewards.masked_fill(invalid, 0.0),
-        actions=context.actions.masked_fill(
-            invalid if discrete else wide, space.discrete_start or 0
-        ),
+        actions=torch.where(of_actions, blank, context.actions),
     )

@@ -6,6 +6,7 @@ import gymnasium
 import torch
 from torch import Tensor, nn
 
+from metarl_gan.action_encoding import make_encoding
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.normaliser import RunningNormaliser
 
@@ -40,10 +41,6 @@ class TransitionSpace(nn.Module):
 
     starts: Tensor
     n_starts: Tensor
-    action_low: Tensor
-    action_high: Tensor
-    action_scale: Tensor
-    action_offset: Tensor
 
     def __init__(
         self, observation_space: gymnasium.Space, action_space: gymnasium.Space, *, residual: bool
@@ -53,24 +50,8 @@ class TransitionSpace(nn.Module):
             raise ValueError(f"observation space {observation_space} is not a 1-D Box")
         self.state_size = int(observation_space.shape[0])
         self.residual = residual
-        if isinstance(action_space, gymnasium.spaces.Discrete):
-            self.action_size = int(action_space.n)
-            self.discrete_start: int | None = int(action_space.start)
-            low, high = torch.zeros(self.action_size), torch.ones(self.action_size)
-        elif isinstance(action_space, gymnasium.spaces.Box):
-            self.action_size = int(action_space.shape[0])
-            self.discrete_start = None
-            low, high = torch.as_tensor(action_space.low), torch.as_tensor(action_space.high)
-        else:
-            raise ValueError(f"action space {action_space} is neither Box nor Discrete")
-        self.register_buffer("action_low", low.float(), persistent=False)
-        self.register_buffer("action_high", high.float(), persistent=False)
-        # Unbounded actions stay as they are.
-        bounded = torch.isfinite(low) & torch.isfinite(high)
-        scale = torch.where(bounded, 2.0 / (high - low), torch.ones_like(low))
-        offset = torch.where(bounded, -(high + low) / (high - low), torch.zeros_like(low))
-        self.register_buffer("action_scale", scale.float(), persistent=False)
-        self.register_buffer("action_offset", offset.float(), persistent=False)
+        self.actions = make_encoding(action_space)
+        self.action_size = self.actions.size
         self.register_buffer("starts", torch.zeros(MAX_STARTS, self.state_size))
         self.register_buffer("n_starts", torch.zeros((), dtype=torch.long))
         self.state = RunningNormaliser(self.state_size)
@@ -109,12 +90,11 @@ class TransitionSpace(nn.Module):
         )
 
     def encode_actions(self, actions: Tensor) -> Tensor:
-        """What the environment acts on: clipped to the space, bounded ones scaled to [-1, 1]."""
-        if self.discrete_start is not None:
-            index = actions - self.discrete_start
-            return nn.functional.one_hot(index, self.action_size).to(self.action_low.dtype)
-        clipped = torch.clamp(actions, self.action_low, self.action_high)
-        return torch.addcmul(self.action_offset, clipped, self.action_scale)
+        """What the environment acts on: clipped to the space, bounded ones scaled to [-1, 1].
+
+        Choices are one-hot, after the continuous components.
+        """
+        return self.actions.encode(actions)
 
     def raw_change(self, states: Tensor, following: Tensor) -> Tensor:
         """The generator's target for the next state, in the units of the environment."""

@@ -161,8 +161,9 @@ def test_the_gradient_of_shared_parameters_is_the_sum_over_tasks():
     [
         (spaces.Discrete(3), ACTIONS["symmetric"], "flatten_observations"),
         (spaces.Box(0, 1, (2, 2)), ACTIONS["symmetric"], "1-D Box"),
-        (OBSERVATIONS, spaces.MultiDiscrete([2, 2]), "MultiDiscrete"),
-        (OBSERVATIONS, spaces.Box(-1, 1, (2, 2)), "1-D Box or a Discrete"),
+        (OBSERVATIONS, spaces.MultiBinary(2), "MultiBinary"),
+        (OBSERVATIONS, spaces.Box(-1, 1, (2, 2)), "1-D Box, a Discrete"),
+        (OBSERVATIONS, spaces.Tuple([spaces.MultiBinary(2)]), "its part MultiBinary"),
     ],
 )
 def test_other_spaces_are_refused_with_advice(observation_space, action_space, problem):

@@ -126,7 +126,7 @@ class Pixels(tiny.Walk):
 
 
 class ManyActions(tiny.Walk):
-    action_space = spaces.MultiDiscrete([2, 2])
+    action_space = spaces.MultiBinary(2)
 
 
 def family_of(env):
