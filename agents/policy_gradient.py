@@ -1,7 +1,9 @@
 """The inner learner: policy-gradient steps on the data of one task, for all tasks at once."""
 
-from dataclasses import dataclass
-from typing import Self
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -12,6 +14,9 @@ from metarl_gan.agents.policies import Policy
 from metarl_gan.agents.returns import generalised_advantages, normalise_over_rows
 from metarl_gan.envs.transitions import Transitions
 
+Estimator = Literal["low_variance", "dice", "naive"]
+"""Objectives of one gradient and different curvatures: see `policy_loss`."""
+
 REWARD_RESOLUTION = 1e-5
 """Rewards that differ by less than this share of the largest are taken as one."""
 
@@ -20,7 +25,8 @@ REWARD_RESOLUTION = 1e-5
 class PolicyRows:
     """What a policy-gradient step needs, flattened to `[tasks, rows]`.
 
-    `weights` sum to 1 over the valid rows of a task and are 0 on the others.
+    `weights` sum to 1 over the valid rows of a task and are 0 on the others. Every
+    `episode_steps` rows are one episode, in the order of time; it may end before the last.
     """
 
     observations: Tensor
@@ -28,6 +34,7 @@ class PolicyRows:
     log_probs: Tensor
     advantages: Tensor
     weights: Tensor
+    episode_steps: int
 
     @classmethod
     def from_transitions(
@@ -57,11 +64,12 @@ class PolicyRows:
             log_probs=batch.log_probs.flatten(1),
             advantages=normalise_over_rows(advantages, valid) if normalise else advantages,
             weights=weights / weights.sum(-1, keepdim=True).clamp(min=1.0),
+            episode_steps=batch.rewards.shape[-1],
         )
 
-    def select(self, tasks: Tensor) -> Self:
+    def select(self, tasks: Tensor | slice) -> Self:
         """The rows of some tasks, given by index."""
-        return type(self)(**{name: value[tasks] for name, value in vars(self).items()})
+        return self._map(lambda value: value[tasks])
 
     def blank(self, tasks: Tensor) -> Self:
         """Zeros for the tasks of a mask `[tasks]`: a NaN that counts for nothing is still one."""
@@ -71,7 +79,11 @@ class PolicyRows:
                 return value  # an action by its number
             return value.masked_fill(tasks.view(-1, *[1] * (value.ndim - 1)), 0.0)
 
-        return type(self)(**{name: without(value) for name, value in vars(self).items()})
+        return self._map(without)
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        changed = {name: change(v) for name, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **changed)
 
 
 def _tells_actions_apart(batch: Transitions) -> Tensor:
@@ -95,7 +107,7 @@ class MixedRows:
     generated: PolicyRows | None = None
     share: Tensor | None = None
 
-    def select(self, tasks: Tensor) -> Self:
+    def select(self, tasks: Tensor | slice) -> Self:
         """The rows of some tasks, given by index."""
         return type(self)(
             real=self.real.select(tasks),
@@ -117,17 +129,57 @@ def surrogate_loss(policy: Policy, parameters: Parameters, rows: PolicyRows, cli
     return -(gain * rows.weights).sum(-1)
 
 
-def mixed_loss(policy: Policy, parameters: Parameters, rows: MixedRows, clip: float) -> Tensor:
+def policy_loss(
+    policy: Policy, parameters: Parameters, rows: PolicyRows, clip: float, estimator: Estimator
+) -> Tensor:
+    """What an inner step descends, negated gain per task `[tasks]`.
+
+    At the behaviour policy all have the policy gradient as theirs; their curvature, which a
+    second-order outer loop meets, is an estimate of that of the expected return:
+
+    - `low_variance`: the surrogate's ratio of each step by itself. Exact for episodes of one
+      step; for longer ones it leaves out how later advantages change with the policy, which is
+      most of the variance (LVC; Rothfuss et al. 2019, section 5).
+    - `dice`: the ratio of all that was done up to a step, less that up to the one before: without
+      bias, at more variance (DiCE, Foerster et al. 2018; with advantages, Farquhar et al. 2019).
+      A prefix whose ratio exceeds `1 + clip` is held there.
+    - `naive`: log-probability times advantage, differentiated twice. It lacks the outer product
+      of the scores, and so is biased even for one step: for comparison.
+    """
+    if estimator == "low_variance":
+        return surrogate_loss(policy, parameters, rows, clip)
+    log_probs = policy.log_probs(parameters, rows.observations, rows.actions)
+    if estimator == "naive":
+        gain = log_probs
+    else:
+        log_ratios = (log_probs - rows.log_probs).unflatten(-1, (-1, rows.episode_steps))
+        until = log_ratios.cumsum(-1).clamp(-10.0, min(10.0, math.log1p(clip))).exp()
+        before = torch.cat([torch.ones_like(until[..., :1]), until[..., :-1]], dim=-1)
+        gain = (until - before).flatten(-2)
+    return -(gain * rows.advantages * rows.weights).sum(-1)
+
+
+def mixed_loss(
+    policy: Policy,
+    parameters: Parameters,
+    rows: MixedRows,
+    clip: float,
+    estimator: Estimator = "low_variance",
+) -> Tensor:
     """`(1 - share) * real + share * generated` per task, `[tasks]`."""
-    real = surrogate_loss(policy, parameters, rows.real, clip)
+    real = policy_loss(policy, parameters, rows.real, clip, estimator)
     if rows.generated is None or rows.share is None:
         return real
-    generated = surrogate_loss(policy, parameters, rows.generated, clip)
+    generated = policy_loss(policy, parameters, rows.generated, clip, estimator)
     return (1.0 - rows.share) * real + rows.share * generated
 
 
 def policy_gradient(
-    policy: Policy, parameters: Parameters, rows: MixedRows, clip: float
+    policy: Policy,
+    parameters: Parameters,
+    rows: MixedRows,
+    clip: float,
+    estimator: Estimator = "low_variance",
 ) -> dict[str, Tensor]:
     """Gradient of each task's loss with respect to that task's parameters, `[tasks, ...]`.
 
@@ -136,7 +188,7 @@ def policy_gradient(
     """
 
     def total(task_parameters: Parameters) -> Tensor:
-        return mixed_loss(policy, task_parameters, rows, clip).sum()
+        return mixed_loss(policy, task_parameters, rows, clip, estimator).sum()
 
     return torch.func.grad(total)(dict(parameters))
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -44,6 +46,7 @@ def line_rows(*rows):
         log_probs=linear_policy().log_probs(behaviour, observations, actions),
         advantages=advantage,
         weights=weight,
+        episode_steps=1,
     )
 
 
@@ -117,9 +120,7 @@ def mixed_rows(share, *, garbage=1.0):
         )
         for seed in (1, 2)
     )
-    generated = PolicyRows(
-        **{**vars(generated), "advantages": generated.advantages * garbage},
-    )
+    generated = replace(generated, advantages=generated.advantages * garbage)
     mixed = MixedRows(real=real, generated=generated, share=torch.tensor(share))
     return policy, parameters, mixed
 

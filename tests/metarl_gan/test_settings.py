@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from metarl_gan.config import Config
-from metarl_gan.config_io import setting_types
+from metarl_gan.config_io import override, setting_types
 from metarl_gan.trainer import Trainer
 from tests.metarl_gan import tiny
 
@@ -20,6 +20,7 @@ ELSEWHERE = {
     "environments.backend": "test_broken_tasks",
     "environments.step_timeout_s": "test_broken_tasks",
     "environments.processes": "test_broken_tasks",
+    "learner.checkpoint_inner_steps": "learners/test_inner_loop",
     "logging.validate_every": "test_training_run",
     "logging.checkpoint_every": "test_training_run",
     "logging.tensorboard": "test_training_run",
@@ -34,6 +35,14 @@ VALUES = {
     "learner.inner_clip": (1e-6,),
     "learner.outer_clip": (1e-6,),
     "learner.entropy_bonus": (0.1,),
+    "learner.kl_penalty": (1.0,),
+    "learner.kl_target": (1e-9,),
+    "learner.max_kl": (1e-4,),
+    "learner.algorithm": ("fomaml", "reptile"),
+    "sac.hidden_sizes": ((8, 7),),
+    "sac.critics": (3,),
+    "sac.warm_up_real_steps": (1000,),
+    "sac.task_updates": (3,),
     "generator.noise_size": (0, 1),
     "generator.members": (3,),
     "generator.elites": (1, 2),
@@ -56,10 +65,31 @@ VALUES = {
 }
 """Values where half of a number, or one more, would not do."""
 
+POLICY = ("meta_learner.parameters.", "meta_learner.actor.")
+"""Where learners keep the policy that they learn."""
+
 GATED: dict[str, Any] = {"augmentation.mode": "gated", "augmentation.gate_zero_error": 100.0}
+SAC: dict[str, Any] = {
+    "learner.algorithm": "context_sac",
+    "sac.hidden_sizes": (8, 8),
+    "sac.batch_size": 16,
+    "sac.warm_up_real_steps": 20,
+    "sac.initial_updates": 3,
+    "sac.updates_per_real_step": 0.1,
+    "sac.encodings_per_task": 2,
+    "sac.relabelled_rows": 40,
+    "sac.branched_rows": 40,
+    "sac.branch_steps": 2,
+    "sac.task_batch_size": 4,
+}
 POSTERIOR: dict[str, Any] = {"encoder.posterior": True}
+TRUST_REGION: dict[str, Any] = {"learner.outer": "trust_region"}
 BASES: dict[str, dict[str, Any]] = {
     "learner.reptile_step": {"learner.algorithm": "reptile"},
+    "learner.kl_target": {"learner.kl_penalty": 1.0},
+    "learner.max_kl": TRUST_REGION,
+    "learner.cg_iterations": TRUST_REGION,
+    "learner.cg_damping": TRUST_REGION,
     # Only a task that comes again has more than two episodes.
     "adversarial.replay_episodes": {"sampler.train_tasks": 4},
     "augmentation.gate_full_error": GATED,
@@ -72,6 +102,7 @@ BASES: dict[str, dict[str, Any]] = {
     "generator.diffusion_steps": {"generator.kind": "diffusion"},
     "generator.adaptation_steps": {"generator.adaptation": "maml"},
     "generator.adaptation_lr": {"generator.adaptation": "reptile"},
+    "sac.task_batch_size": {"sac.task_updates": 3},
     "discriminator.gradient_penalty": {"discriminator.objective": "wgan_gp"},
 }
 """What else must be set for a setting to matter."""
@@ -83,9 +114,14 @@ def value_of(config, name):
     return config
 
 
+def base_of(name):
+    """What else must be set for a setting to matter."""
+    return {**(SAC if name.startswith("sac.") else {}), **BASES.get(name, {})}
+
+
 def others(name, annotation):
     """Values of a setting that are neither its default nor what the tiny config has."""
-    base = value_of(tiny.tiny_config(), name)
+    base = value_of(override(tiny.tiny_config(), base_of(name)), name)
     if name in VALUES:
         return VALUES[name]
     if get_origin(annotation) is Literal:
@@ -132,11 +168,11 @@ def baseline(changes):
 
 @pytest.mark.parametrize(("name", "value"), CASES)
 def test_a_setting_runs_and_matters(name, value):
-    base = BASES.get(name, {})
+    base = base_of(name)
     tensors, before = learnt({**base, name: value}), baseline(base)
     assert all(bool(torch.isfinite(tensor.float()).all()) for tensor in tensors.values())
     # Shapes may follow from a setting; what it did to the policy that is learnt must show, too.
-    policy = [name for name in tensors if name.startswith("meta_learner.parameters.")]
+    policy = [name for name in tensors if name.startswith(POLICY)]
     assert any(
         tensors[name].shape == before[name].shape and not torch.equal(tensors[name], before[name])
         for name in policy

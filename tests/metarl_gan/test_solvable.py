@@ -17,7 +17,7 @@ def play(family, tasks, act):
     returns = []
     for task in tasks:
         env = family.make(task)
-        observation, total, ended = env.reset(seed=0)[0], 0.0, False
+        observation, total, ended, terminated = env.reset(seed=0)[0], 0.0, False, False
         while not ended:
             observation, reward, terminated, truncated, _ = env.step(act(observation, task))
             total, ended = total + float(reward), terminated or truncated

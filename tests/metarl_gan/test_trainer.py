@@ -202,7 +202,7 @@ def test_all_tensors_live_on_the_device_of_the_components():
     assert gan is not None
     assert scale is not None
     assert isinstance(made.meta_learner, GradientMetaLearner)
-    optimisers = (made.meta_learner.optimiser, *learner._trainer.optimisers.values())
+    optimisers = (made.meta_learner._outer_step._optimiser, *learner._trainer.optimisers.values())
     assert len(optimisers) == 3
     tensors = [
         *made.tensors().values(),

@@ -110,7 +110,7 @@ def test_the_learnt_is_in_the_checkpoint(tmp_path):
     tensors, counters, learner = state(tmp_path)
     for part in (
         "meta_learner.parameters.",
-        "meta_learner.log_step_sizes.",
+        "meta_learner.step_sizes.",
         "meta_learner.optimiser.",
         "observations.",
         "gan.encoder.",

@@ -1,85 +1,43 @@
-import numpy as np
 import pytest
 import torch
-from gymnasium import spaces
 
 from metarl_gan.agents.collector import collect
 from metarl_gan.agents.networks import expand_over_tasks
 from metarl_gan.agents.policies import make_policy
 from metarl_gan.agents.policy_gradient import (
     MixedRows,
-    PolicyRows,
     inner_step,
     policy_gradient,
     surrogate_loss,
 )
 from metarl_gan.config import Config, LearnerConfig
-from metarl_gan.data_augmentation import MixedData, NoAugmentation
+from metarl_gan.data_augmentation import NoAugmentation
 from metarl_gan.dreams import policy_rows
 from metarl_gan.learners.gradient import GradientMetaLearner
 from metarl_gan.meta_learner import Adapted
-from tests.agents.toys import BANDITS, TARGETS, random_episodes, stream
+from tests.agents.toys import BANDITS, TARGETS, stream
+from tests.metarl_gan.learners.gradient_cases import (
+    N_TASKS,
+    Given,
+    a_learner,
+    gradients,
+    outer_loss,
+)
 
-OBSERVATIONS = spaces.Box(-1, 1, (3,), np.float32)
-ACTIONS = spaces.Box(-2, 2, (2,), np.float32)
-N_TASKS = 3
-
-
-class Given(MixedData):
-    """Rows decided beforehand, one set for each inner step."""
-
-    def __init__(self, *steps):
-        self._steps = list(steps)
-
-    def draw(self, parameters):
-        return self._steps.pop(0)
-
-
-def rows_of(learner, seed, dtype, n_choices):
-    batch = random_episodes((N_TASKS, 2, 6), seed=seed, dtype=dtype, n_choices=n_choices)
-    rows = PolicyRows.from_transitions(batch, discount=0.9, gae_lambda=0.9)
-    # As if a policy close by had acted: importance ratios are near 1, but not 1.
-    log_probs = learner.policy.log_probs(
-        learner.initial_policy(N_TASKS), rows.observations, rows.actions
-    )
-    spread = 0.1 * torch.randn(log_probs.shape, generator=stream(seed), dtype=dtype)
-    return PolicyRows(**{**vars(rows), "log_probs": log_probs + spread})
-
-
-def a_learner(*, dtype=torch.float64, n_choices=None, **settings):
-    """A learner, the mixed rows of two inner steps, and query rows."""
-    actions = spaces.Discrete(n_choices) if n_choices else ACTIONS
-    policy = make_policy(OBSERVATIONS, actions, hidden_sizes=(5,))
-    learner = GradientMetaLearner(policy, LearnerConfig(inner_steps=2, **settings), stream())
-    with torch.no_grad():
-        for number, value in enumerate(learner.parameters.values()):
-            noise = torch.randn(value.shape, generator=stream(number), dtype=dtype)
-            value.data = value.to(dtype) + 0.3 * noise
-        for number, value in enumerate(learner.log_step_sizes.values()):
-            value.data = value.to(dtype) + 0.1 * number
-    share = torch.tensor([0.0, 0.4, 0.9], dtype=dtype)
-    drawn = tuple(
-        MixedRows(
-            real=rows_of(learner, seed, dtype, n_choices),
-            generated=rows_of(learner, seed + 10, dtype, n_choices),
-            share=share,
-        )
-        for seed in (1, 2)
-    )
-    return learner, drawn, rows_of(learner, 3, dtype, n_choices)
-
-
-def gradients(learner, drawn, query):
-    learnt = {**learner.parameters}
-    learnt |= {f"step size of {name}": value for name, value in learner.log_step_sizes.items()}
-    found = torch.autograd.grad(learner.outer_loss(drawn, query), list(learnt.values()))
-    return learnt, dict(zip(learnt, found, strict=True))
+VARIANTS = [
+    {},
+    {"entropy_bonus": 0.3},
+    {"inner_lr_per": "parameter"},
+    {"estimator": "dice"},
+    {"estimator": "naive"},
+    {"checkpoint_inner_steps": True},
+]
 
 
 @pytest.mark.parametrize("n_choices", [None, 3])
-@pytest.mark.parametrize("entropy_bonus", [0.0, 0.3])
-def test_maml_gradient_equals_central_differences(n_choices, entropy_bonus):
-    settings = {"inner_lr": 0.5, "outer_clip": 5.0, "entropy_bonus": entropy_bonus}
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_maml_gradient_equals_central_differences(n_choices, variant):
+    settings = {"inner_lr": 0.5, "outer_clip": 5.0, **variant}
     learner, drawn, query = a_learner(n_choices=n_choices, **settings)
     learnt, found = gradients(learner, drawn, query)
     step = 1e-6
@@ -89,7 +47,7 @@ def test_maml_gradient_equals_central_differences(n_choices, entropy_bonus):
             sides = []
             for sign in (1, -1):
                 flat[index] += sign * step
-                sides.append(float(learner.outer_loss(drawn, query).detach()))
+                sides.append(float(outer_loss(learner, drawn, query).detach()))
                 flat[index] -= sign * step
             expected = (sides[0] - sides[1]) / (2 * step)
             assert float(found[name].flatten()[index]) == pytest.approx(
@@ -101,7 +59,7 @@ def test_maml_gradient_equals_central_differences(n_choices, entropy_bonus):
 def adapted_by_hand(learner, drawn):
     """Two inner steps, and the gradient and the parameters of each."""
     parameters = {k: v.detach() for k, v in expand_over_tasks(learner.parameters, N_TASKS).items()}
-    sizes = {name: value.detach().exp() for name, value in learner.log_step_sizes.items()}
+    sizes = {name: value.detach().exp() for name, value in learner.step_sizes.items()}
     taken = []
     for rows in drawn:
         gradient = policy_gradient(learner.policy, parameters, rows, learner.config.inner_clip)
@@ -162,7 +120,7 @@ def test_the_outer_loop_differentiates_the_very_adaptation_that_was_played():
     expected = surrogate_loss(
         learner.policy, adapted.parameters, query, learner.config.outer_clip
     ).mean()
-    torch.testing.assert_close(learner.outer_loss(drawn, query).detach(), expected)
+    torch.testing.assert_close(outer_loss(learner, drawn, query).detach(), expected)
 
 
 def test_a_share_of_zero_adapts_and_learns_as_without_generated_rows_to_the_bit():
@@ -202,9 +160,9 @@ def test_selecting_tasks_selects_all_that_adaptation_left():
 @pytest.mark.parametrize("learn_inner_lr", [True, False])
 def test_step_sizes_are_learnt_only_if_asked(learn_inner_lr):
     learner, drawn, query = a_learner(dtype=torch.float32, learn_inner_lr=learn_inner_lr)
-    before = {name: value.detach().clone() for name, value in learner.log_step_sizes.items()}
+    before = {name: value.detach().clone() for name, value in learner.step_sizes.items()}
     metrics = learner.outer_loop(Adapted(parameters={}, drawn=drawn), query)
-    changed = [not torch.equal(v, before[name]) for name, v in learner.log_step_sizes.items()]
+    changed = [not torch.equal(v, before[name]) for name, v in learner.step_sizes.items()]
     assert all(changed) if learn_inner_lr else not any(changed)
     assert metrics["outer_gain"] > 0
     assert metrics["meta_gradient_norm"] > 0
