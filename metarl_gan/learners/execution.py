@@ -163,15 +163,17 @@ def _sum(parts: Sequence[Tensor]) -> Tensor:
 def _workers(n_threads: int) -> ThreadPoolExecutor:
     """Threads that stay: one that ends gives its memory back, and the next has to ask for it."""
     return ThreadPoolExecutor(
-        n_threads,
-        thread_name_prefix="metarl-gan-tasks",
-        # Of this thread alone, as OpenMP and MKL count.
-        initializer=torch.set_num_threads,
-        initargs=(1,),
+        n_threads, thread_name_prefix="metarl-gan-tasks", initializer=_take_one_torch_thread
     )
 
 
 os.register_at_fork(after_in_child=_workers.cache_clear)
+
+
+def _take_one_torch_thread() -> None:
+    # Of this thread alone. What asks first takes over what another thread set last.
+    torch.get_num_threads()
+    torch.set_num_threads(1)
 
 
 @contextmanager
