@@ -38,7 +38,8 @@ def as_ppo(
     """A PPO model whose actor is the policy; its critic is fresh, ready to be trained on.
 
     `parameters` have a task axis of length 1. Raises `ValueError` if the policy has no hidden
-    layer, or its actions are discrete and do not start at 0, or are not bounded.
+    layer, or its actions have several parts, are discrete and do not start at 0, or are not
+    bounded.
     """
     _require_counterpart(policy, action_space)
     model = PPO(
@@ -71,6 +72,17 @@ def as_ppo(
 def _require_counterpart(policy: Policy, action_space: gymnasium.Space) -> None:
     if not policy.hidden_sizes:
         raise ValueError("a policy without hidden layers has no Stable-Baselines3 counterpart")
+    if isinstance(action_space, spaces.Tuple | spaces.Dict):
+        raise ValueError(
+            f"the actions of {action_space} have several parts; Stable-Baselines3 has no such "
+            "policies: act with predict() of this one, which its evaluate_policy takes as it is, "
+            "or train on one Box, Discrete or MultiDiscrete (gymnasium.wrappers.TransformAction)"
+        )
+    if isinstance(action_space, spaces.MultiDiscrete) and action_space.start.any():
+        raise ValueError(
+            f"the actions of {action_space} start at {action_space.start}; Stable-Baselines3 knows "
+            "only those that start at 0"
+        )
     if isinstance(action_space, spaces.Discrete) and action_space.start != 0:
         raise ValueError(
             f"the actions of {action_space} start at {action_space.start}; Stable-Baselines3 knows "

@@ -8,6 +8,7 @@ from metarl_gan.agents.adapted_policy import AdaptedPolicy
 from metarl_gan.agents.networks import expand_over_tasks
 from metarl_gan.agents.policies import make_policy
 from tests.agents.toys import stream
+from tests.envs.gears import NamedGears
 
 OBSERVATIONS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
 BOX = spaces.Box(np.array([-2, 10], np.float32), np.array([2, 16], np.float32))
@@ -46,6 +47,37 @@ def test_one_observation_or_several(space):
         action, _ = policy.predict(row, deterministic=True)
         np.testing.assert_allclose(action, expected, rtol=1e-5)
         assert space.contains(action)
+
+
+HYBRID = {
+    "tuple": spaces.Tuple([CHOICE, BOX]),
+    "dict": spaces.Dict({"thrust": BOX, "gear": CHOICE}),
+    "multi-discrete": spaces.MultiDiscrete([3, 4], start=[1, -2]),
+}
+
+
+@pytest.mark.parametrize("name", HYBRID)
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_actions_of_several_parts_are_what_the_environment_takes(name, deterministic):
+    policy = adapted(HYBRID[name], std=2.0)
+    single, _ = policy.predict(rows()[0], deterministic=deterministic)
+    assert HYBRID[name].contains(single)
+    several, _ = policy.predict(rows(), deterministic=deterministic)
+    assert len(several) == 6
+    assert all(map(HYBRID[name].contains, several))
+    if deterministic:
+        assert str(several[0]) == str(single)
+
+
+def test_thrusts_and_gears_are_their_columns():
+    policy = adapted(HYBRID["dict"])
+    inputs = torch.as_tensor(rows(20))[None]
+    columns = policy.policy.mode(policy.parameters, inputs)[0].numpy()
+    actions, _ = policy.predict(rows(20), deterministic=True)
+    assert [action["gear"] for action in actions] == columns[:, 0].astype(int).tolist()
+    assert len({int(action["gear"]) for action in actions}) > 1
+    thrusts = np.stack([action["thrust"] for action in actions])
+    np.testing.assert_array_equal(thrusts, np.clip(columns[:, 1:], BOX.low, BOX.high))
 
 
 def test_samples_are_clipped_repeatable_and_spread():
@@ -115,6 +147,20 @@ def test_stable_baselines3_evaluates_it_as_it_is():
         mean, _ = evaluate_policy(acting, env, n_eval_episodes=1)  # pyrefly: ignore
     assert isinstance(mean, float)
     assert -2000 < mean < 0
+
+
+def test_stable_baselines3_evaluates_actions_of_several_parts():
+    from stable_baselines3.common.evaluation import evaluate_policy
+    from stable_baselines3.common.monitor import Monitor
+
+    env = Monitor(gymnasium.wrappers.TimeLimit(NamedGears(), 8))
+    policy = make_policy(env.observation_space, env.action_space)
+    parameters = expand_over_tasks(policy.initial_parameters(stream()), 1)
+    assert isinstance(env.observation_space, spaces.Box)
+    acting = AdaptedPolicy(policy, parameters, env.observation_space, env.action_space)
+    mean, _ = evaluate_policy(acting, env, n_eval_episodes=2)  # pyrefly: ignore
+    assert isinstance(mean, float)
+    assert -24 < mean < 0
 
 
 def test_a_policy_without_hidden_layers_has_no_counterpart_there(tmp_path):

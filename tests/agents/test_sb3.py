@@ -15,6 +15,7 @@ OBSERVATIONS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
 BOX = spaces.Box(np.array([-2.0, 0.0], np.float32), np.array([2.0, 5.0], np.float32))
 UNBOUNDED = spaces.Box(-np.inf, np.inf, (2,), np.float32)
 CHOICE = spaces.Discrete(4)
+CHOICES = spaces.MultiDiscrete([4, 2, 3])
 
 
 def adapted(action_space, *, hidden_sizes=(8, 6), activation="tanh", scaled=True):
@@ -39,7 +40,7 @@ def observations(n=300):
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "silu"])
 @pytest.mark.parametrize("scaled", [True, False])
-@pytest.mark.parametrize("action_space", [BOX, CHOICE], ids=["box", "choice"])
+@pytest.mark.parametrize("action_space", [BOX, CHOICE, CHOICES], ids=["box", "choice", "choices"])
 def test_the_loaded_model_acts_as_the_policy(tmp_path, action_space, scaled, activation):
     policy = adapted(action_space, scaled=scaled, activation=activation)
     written = policy.to_sb3(str(tmp_path / "p.zip"))
@@ -48,7 +49,7 @@ def test_the_loaded_model_acts_as_the_policy(tmp_path, action_space, scaled, act
     ours, _ = policy.predict(rows, deterministic=True)
     for model in (written, loaded):
         theirs, _ = model.predict(rows, deterministic=True)
-        if action_space is CHOICE:
+        if action_space is not BOX:
             assert len(np.unique(ours)) > 2
             assert (ours == theirs).all()
         else:
@@ -71,7 +72,7 @@ def test_one_observation_as_well_as_many():
     )
 
 
-@pytest.mark.parametrize("action_space", [BOX, CHOICE], ids=["box", "choice"])
+@pytest.mark.parametrize("action_space", [BOX, CHOICE, CHOICES], ids=["box", "choice", "choices"])
 def test_actions_have_the_same_distribution(action_space):
     policy = adapted(action_space)
     model = as_ppo(policy.policy, policy.parameters, OBSERVATIONS, action_space)
@@ -112,3 +113,10 @@ def test_policies_without_a_counterpart():
     other = adapted(shifted)
     with pytest.raises(ValueError, match=r"start at 2; Stable-Baselines3 knows only those that"):
         as_ppo(other.policy, other.parameters, OBSERVATIONS, shifted)
+    several = spaces.Tuple([CHOICE, BOX])
+    hybrid = adapted(several)
+    with pytest.raises(ValueError, match=r"several parts; Stable-Baselines3 has no such policies"):
+        hybrid.to_sb3("never-written.zip")
+    late = spaces.MultiDiscrete([2, 2], start=[0, 1])
+    with pytest.raises(ValueError, match=r"start at \[0 1\]; Stable-Baselines3"):
+        adapted(late).to_sb3("never-written.zip")
