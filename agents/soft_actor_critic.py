@@ -154,6 +154,16 @@ class SoftActorCritic:
         values = critic_values(self.critics, inputs, actions).amin(1)
         return (self._temperature() * log_probs - values).mean(-1).sum(), log_probs
 
+    def copies(self, n_batch: int) -> "SoftActorCritic":
+        """Learners side by side that start as this one (of length 1) is; optimisers are fresh."""
+
+        def spread(part: Parameters) -> dict[str, Tensor]:
+            return {name: value.expand(n_batch, *value.shape[1:]) for name, value in part.items()}
+
+        made = SoftActorCritic(self.policy, spread(self.actor), spread(self.critics), self.settings)
+        made.restore(spread(self.tensors()))
+        return made
+
     def tensors(self) -> dict[str, Tensor]:
         """Actor, critics, delayed critics and temperature, by name."""
         parts: Mapping[str, Mapping[str, Tensor]] = {

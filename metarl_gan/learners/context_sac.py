@@ -22,9 +22,11 @@ from metarl_gan.agents.soft_actor_critic import (
 from metarl_gan.agents.squashed_gaussian import SquashedGaussianPolicy
 from metarl_gan.config import Config
 from metarl_gan.data_augmentation import Mixture
+from metarl_gan.dreams import GeneratedDream
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.gan import ConditionalGAN, TaskContext
 from metarl_gan.learners.generated_rows import FlatRows, branched, real_rows, relabelled
+from metarl_gan.learners.task_imagination import learn_in_imagination
 from metarl_gan.meta_learner import Adapted, Experience, MetaLearner
 from metarl_gan.optimisers import optimiser_tensors, restore_optimiser, with_prefix
 from metarl_gan.transition_space import Rows
@@ -89,13 +91,22 @@ class ContextSac(MetaLearner):
     def adapt(self, mixture: Mixture, n_tasks: int) -> Adapted:
         if mixture.context is None:
             return Adapted(parameters=self.initial_policy(n_tasks))
-        return Adapted(parameters=self._parameters(mixture.context.encoding))
+        parameters = self._parameters(mixture.context.encoding)
+        dream, share = mixture.dream, mixture.share
+        if self.config.sac.task_updates and isinstance(dream, GeneratedDream):
+            learnt = learn_in_imagination(self.sac, dream, mixture.support, share, self.config.sac)
+            generated = share > 0
+            for name, value in learnt.items():
+                trusted = generated.view(-1, *[1] * (value.ndim - 1))
+                parameters[name] = torch.where(trusted, value, parameters[name])
+        return Adapted(parameters=parameters)
 
     def update(self, experience: Experience, stream: torch.Generator) -> dict[str, float]:
         """Learn from everything in replay, for as many updates as real steps have come in."""
         new_steps = experience.support.n_valid() + experience.query.n_valid()
         self._real_steps += new_steps
-        self._share.lerp_(experience.share.mean(), 1.0 - SHARE_MEMORY)
+        memory = SHARE_MEMORY if int(self._updates) else 0.0
+        self._share.lerp_(experience.share.mean(), 1.0 - memory)
         if int(self._real_steps) < self.config.sac.warm_up_real_steps:
             return {}
         assert experience.replay is not None  # a GAN learns, if only to encode

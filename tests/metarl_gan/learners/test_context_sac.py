@@ -1,0 +1,223 @@
+"""Context SAC: what it learns from, what adapting tells it, and that it stops and goes on."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import metarl_gan
+from metarl_gan.config import ConfigError
+from metarl_gan.learners.context_sac import ContextSac
+from metarl_gan.learners.generated_rows import branched, real_rows, relabelled
+from metarl_gan.trainer import Trainer
+from tests.agents.toys import stream
+from tests.metarl_gan import tiny
+
+SAC = {
+    "learner.algorithm": "context_sac",
+    "learner.discount": 0.9,
+    "sac.hidden_sizes": (8, 8),
+    "sac.batch_size": 16,
+    "sac.warm_up_real_steps": 20,
+    "sac.initial_updates": 3,
+    "sac.updates_per_real_step": 0.1,
+    "sac.encodings_per_task": 2,
+    "sac.relabelled_rows": 40,
+    "sac.branched_rows": 40,
+    "sac.branch_steps": 2,
+}
+
+
+def a_trainer(**changes):
+    family = tiny.walk()
+    changes = {**SAC, **{name.replace("__", "."): value for name, value in changes.items()}}
+    return Trainer(tiny.tiny_components(family, **changes), family)
+
+
+def run(trainer, iterations=3):
+    metrics = [trainer.meta_iteration() for _ in range(iterations)]
+    trainer.close()
+    return metrics
+
+
+def learner_of(trainer):
+    assert isinstance(trainer.meta_learner, ContextSac)
+    return trainer.meta_learner
+
+
+def test_it_warms_up_and_then_learns_as_often_as_it_steps():
+    trainer = a_trainer(sac__warm_up_real_steps=60)
+    first, second, third = run(trainer)
+    assert "critic_loss" not in first
+    assert second["sac_updates"] == 3
+    steps = third["real_steps"] - second["real_steps"]
+    assert third["sac_updates"] == 3 + round(0.1 * steps)
+    assert second["sac_share"] == third["sac_share"] > 0
+
+
+def test_adapting_tells_the_policy_what_was_inferred():
+    trainer = a_trainer()
+    run(trainer)
+    learner, components = learner_of(trainer), trainer.components
+    assert trainer.generator_learner.replay is not None
+    support = trainer.generator_learner.replay.stored().select(slice(3))
+    mixture = components.augmentation().mix(support, stream())
+    adapted = learner.adapt(mixture, 3).parameters
+    assert mixture.context is not None
+    assert torch.equal(adapted["encoding"], mixture.context.encoding)
+    initial = learner.initial_policy(3)
+    assert not torch.equal(adapted["encoding"], initial["encoding"])
+    for name in adapted.keys() - {"encoding"}:
+        assert torch.equal(adapted[name], initial[name])
+
+
+def test_a_task_that_is_known_goes_on_learning_in_imagination():
+    """Each on networks of its own, from the shared ones; where the gate is shut, not at all."""
+    trainer = a_trainer(sac__task_updates=3, sac__task_batch_size=4)
+    run(trainer)
+    learner, replay = learner_of(trainer), trainer.generator_learner.replay
+    assert replay is not None
+    kept = {name: value.clone() for name, value in learner.tensors().items()}
+    support = replay.stored().select(slice(3))
+    mixture = trainer.components.augmentation().mix(support, stream())
+    mixture = replace(mixture, share=torch.tensor([0.5, 0.0, 1.0]))
+    adapted = learner.adapt(mixture, 3).parameters
+    start = learner.initial_policy(3)
+    for name in adapted.keys() - {"encoding"}:
+        assert torch.equal(adapted[name][1], start[name][1])
+        assert not torch.equal(adapted[name][0], start[name][0])
+        assert not torch.equal(adapted[name][0], adapted[name][2])
+    tiny.assert_same_tensors(kept, learner.tensors())
+
+
+def test_tasks_begin_with_the_encodings_of_others():
+    trainer = a_trainer()
+    learner = learner_of(trainer)
+    assert not learner.initial_policy(4)["encoding"].any()
+    run(trainer)
+    begun = learner.initial_policy(100)["encoding"]
+    assert begun.shape == (100, 2)
+    assert len(begun.unique(dim=0)) > 3
+
+
+def test_real_rows_are_all_that_was_stored_and_valid():
+    trainer = a_trainer()
+    run(trainer, 2)
+    replay = trainer.generator_learner.replay
+    assert replay is not None
+    stored = replay.stored()
+    rows = real_rows(stored)
+    assert len(rows) == stored.n_valid() == int(replay.lengths.sum())
+    assert set(rows.context.tolist()) == {-1}
+    for task in range(stored.n_tasks):
+        own = rows.task == task
+        assert torch.equal(rows.rewards[own], stored.rewards[task][stored.valid[task]])
+        ended = stored.terminated[task][stored.valid[task]]
+        assert torch.equal(rows.continues[own] == 0, ended)
+
+
+def generated_material(**changes):
+    trainer = a_trainer(**changes)
+    run(trainer)
+    gan, learner = trainer.components.gan, learner_of(trainer)
+    assert gan is not None
+    assert trainer.generator_learner.replay is not None
+    stored = trainer.generator_learner.replay.stored()
+    contexts = [learner._contexts(stored, stream(seed)) for seed in (1, 2)]
+    return gan, learner, stored, contexts
+
+
+def test_relabelled_rows_are_real_actions_with_the_outcome_under_another_task():
+    gan, _, stored, contexts = generated_material(generator__noise_size=0)
+    rows = relabelled(gan, contexts, stored, 10 * stored.n_tasks * 2, stream())
+    real = real_rows(stored)
+    pairs = {tuple(row) for row in torch.cat([real.observations, real.actions], -1).tolist()}
+    assert {tuple(r) for r in torch.cat([rows.observations, rows.actions], -1).tolist()} <= pairs
+    assert len(rows) == 10 * stored.n_tasks * 2
+    source = {tuple(o): int(t) for o, t in zip(real.observations.tolist(), real.task, strict=True)}
+    of_others = [
+        source[tuple(o)] != int(t)
+        for o, t in zip(rows.observations.tolist(), rows.task, strict=True)
+    ]
+    assert sum(of_others) > len(rows) / 2
+    # What the generator says of the row under the encoding that it carries.
+    index = 37
+    context = contexts[int(rows.context[index])]
+    one = gan.generate(
+        context,
+        gan.space.state.normalise(rows.observations[index]).expand(stored.n_tasks, 1, -1),
+        gan.space.encode_actions(rows.actions[index]).expand(stored.n_tasks, 1, -1),
+        stream(),
+    )
+    reward = gan.space.reward.denormalise(one.rewards)[rows.task[index], 0, 0]
+    torch.testing.assert_close(rows.rewards[index], reward)
+
+
+def test_branches_begin_where_the_task_itself_has_been():
+    gan, learner, stored, contexts = generated_material()
+    actor = {name: value.detach() for name, value in learner.sac.actor.items()}
+    n_rows = 5 * 2 * 2 * stored.n_tasks
+    rows = branched(gan, contexts, learner.policy, actor, stored, n_rows, 2, stream())
+    assert len(rows) <= n_rows
+    own = {
+        (task, *row)
+        for task in range(stored.n_tasks)
+        for row in stored.observations[task][stored.valid[task]].tolist()
+    }
+    starts = [
+        (int(task), *row) in own
+        for task, row in zip(rows.task, rows.observations.tolist(), strict=True)
+    ]
+    assert 5 * 2 * stored.n_tasks <= sum(starts) < len(rows)
+
+
+@pytest.mark.parametrize("mode", ["share 0", "gated off"])
+def test_a_share_of_zero_is_no_generated_data_to_the_bit(mode):
+    off = {"augmentation__share": 0.0}
+    if mode == "gated off":
+        off = {
+            "augmentation__mode": "gated",
+            "augmentation__gate_full_error": 0.0,
+            "augmentation__gate_zero_error": 1e-9,
+        }
+    ours, theirs, usual = a_trainer(**off), a_trainer(generated=False), a_trainer()
+    metrics = [run(trainer) for trainer in (ours, theirs, usual)]
+    tiny.assert_same_tensors(ours.tensors(), theirs.tensors())
+    assert metrics[0][-1]["sac_share"] == metrics[1][-1]["sac_share"] == 0.0
+    assert not torch.equal(
+        ours.tensors()["meta_learner.actor.weight_0"],
+        usual.tensors()["meta_learner.actor.weight_0"],
+    )
+
+
+def test_going_on_equals_never_having_stopped():
+    whole, first, second = a_trainer(), a_trainer(), a_trainer()
+    run(whole, 4)
+    run(first, 2)
+    kept = {name: value.clone() for name, value in first.tensors().items()}
+    second.restore(kept, first.state())
+    run(second, 2)
+    tiny.assert_same_tensors(whole.tensors(), second.tensors())
+
+
+def test_from_training_to_acting(tmp_path):
+    changes = {name.replace(".", "__"): value for name, value in SAC.items()}
+    agent = tiny.train(tmp_path / "run", **changes)
+    again = metarl_gan.load(tmp_path / "run")
+    env = tiny.walk().make(tiny.walk().sample(1, split="test", seed=0)[0])
+    ours, theirs = (one.adapt(env, episodes=1, seed=3) for one in (agent, again))
+    for seed in range(5):
+        observation = env.observation_space.sample() * 0 + seed / 5
+        action, _ = ours.predict(observation, deterministic=True)
+        assert env.action_space.contains(action)
+        assert action == theirs.predict(observation, deterministic=True)[0]
+
+
+def test_discrete_actions_are_refused_with_what_serves_them():
+    with pytest.raises(ConfigError, match=r"does not serve.*maml"):
+        tiny.tiny_components(tiny.steer(), **{"learner.algorithm": "context_sac"})
+
+
+def test_a_simulator_has_no_encodings():
+    with pytest.raises(ConfigError, match="simulator"):
+        tiny.tiny_config(**{"learner.algorithm": "context_sac", "generator.kind": "simulator"})
