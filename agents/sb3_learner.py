@@ -1,0 +1,121 @@
+"""A model of Stable-Baselines3 that learns on a family's tasks, many environments at once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from torch import Tensor
+
+from metarl_gan.agents.networks import Parameters
+from metarl_gan.agents.sb3_actions import Sb3Actions
+from metarl_gan.agents.sb3_player import Memory, Sb3Player
+from metarl_gan.agents.told import Told
+from metarl_gan.agents.trial_vec_env import TrialVecEnv
+from metarl_gan.envs.family import TaskFamily
+from metarl_gan.envs.task import Task
+
+MakeModel = Callable[[VecEnv, int], BaseAlgorithm]
+"""From environments and the steps of each between changes of task to a fresh model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Practice:
+    """What a model practises on.
+
+    Args:
+        family: Of the tasks.
+        draw_tasks: The tasks of a block of trials, by its number: `n_envs` of them.
+        n_envs: Environments that are stepped at once, each in a task of its own.
+        make_told: What policies are told beside observations, for a number of environments.
+        episodes_per_trial: Episodes of a task between resets of a recurrent policy's state.
+        seed: Of the environments' randomness.
+    """
+
+    family: TaskFamily
+    draw_tasks: Callable[[int], Sequence[Task]]
+    n_envs: int
+    make_told: Callable[[int], Told]
+    episodes_per_trial: int
+    seed: int
+
+
+class Sb3Learner:
+    """A model with its environments, and the players that it makes.
+
+    Observations and rewards are scaled by running statistics (`VecNormalize`), which are part of
+    what is learnt. Weights are drawn from torch's global generator: see `global_streams`.
+
+    Args:
+        practice: What to learn on.
+        make_model: Makes the model.
+        discount: By which returns are added up, for the scale of rewards.
+    """
+
+    def __init__(self, practice: Practice, make_model: MakeModel, *, discount: float) -> None:
+        self._practice = practice
+        venv = practice.family.make_vec(practice.draw_tasks(0), 1)
+        self.trials = TrialVecEnv(
+            venv,
+            practice.draw_tasks,
+            practice.make_told(practice.n_envs),
+            episodes_per_trial=practice.episodes_per_trial,
+            seed=practice.seed,
+        )
+        self._scale = VecNormalize(self.trials, gamma=discount)
+        self.model = make_model(self._scale, self.trials.block_steps)
+        self._actions = Sb3Actions(practice.family.action_space)
+
+    def learn(self, steps: int, callbacks: Sequence[BaseCallback] = ()) -> None:
+        """Take `steps` more real steps, all environments together, and learn from them."""
+        self.model.learn(steps, callback=[*callbacks], log_interval=None, reset_num_timesteps=False)
+
+    def player(
+        self, rows: Sequence[Task], *, deterministic: bool, memory: Memory | None = None
+    ) -> Sb3Player:
+        """Who plays with the weights of now in environments of the tasks `rows [envs]`."""
+        told = self._practice.make_told(len(rows))
+        told.begin(rows, np.ones(len(rows), bool))
+        return Sb3Player(
+            self.model.policy,
+            told,
+            self._actions,
+            self._normalise,
+            deterministic=deterministic,
+            memory=memory,
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """A copy of all that acting needs: the policy's weights and the scale of observations."""
+        weights = self.model.policy.state_dict()
+        return {
+            **{f"policy.{name}": value.detach().clone() for name, value in weights.items()},
+            "observations.mean": torch.from_numpy(np.array(self._statistics.mean)),
+            "observations.var": torch.from_numpy(np.array(self._statistics.var)),
+        }
+
+    def restore(self, tensors: Parameters) -> None:
+        """Inverse of `tensors`."""
+        prefix = "policy."
+        self.model.policy.load_state_dict(
+            {name[len(prefix) :]: v for name, v in tensors.items() if name.startswith(prefix)}
+        )
+        self._statistics.mean = tensors["observations.mean"].numpy()
+        self._statistics.var = tensors["observations.var"].numpy()
+
+    def close(self) -> None:
+        """Close the environments; players go on to work."""
+        self.trials.close()
+
+    @property
+    def _statistics(self) -> RunningMeanStd:
+        statistics = self._scale.obs_rms
+        assert isinstance(statistics, RunningMeanStd)  # observations are one Box
+        return statistics
+
+    def _normalise(self, rows: np.ndarray) -> np.ndarray:
+        return np.asarray(self._scale.normalize_obs(rows))
