@@ -141,6 +141,7 @@ class Sb3Inner:
             self._entropy_weight.copy_(state[ENTROPY_WEIGHT])
         for optimiser in self._optimisers():
             optimiser.state.clear()
+        model._n_updates = 0  # noqa: SLF001 - TD3 counts by it when its actor learns
 
     def train(self, buffer: RolloutBuffer | ReplayBuffer, seed: int) -> dict[str, float]:
         """Stable-Baselines3's own `train` on what `buffer` holds; what it logs.

@@ -67,7 +67,9 @@ class Sb3Reptile(MetaLearner):
         for task, memory in enumerate(memories):
             memory.add_real(support.select(task))
         for step in range(self.config.inner_steps):
-            imagined = mixture.dream and scale.apply(mixture.dream.rollouts(parameters))
+            imagined = None
+            if mixture.dream is not None:
+                imagined = scale.apply(mixture.dream.rollouts(parameters))
             for task, (learner, memory) in enumerate(zip(learners, memories, strict=True)):
                 if imagined is not None and shares[task] > 0:
                     memory.add_generated(imagined.select(task))

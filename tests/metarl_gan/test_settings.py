@@ -38,11 +38,17 @@ VALUES = {
     "learner.kl_penalty": (1.0,),
     "learner.kl_target": (1e-9,),
     "learner.max_kl": (1e-4,),
+    "learner.curvature_share": (0.5,),
     "learner.algorithm": ("fomaml", "reptile"),
+    "learner.sb3_algorithm": ("A2C", "SAC", "TD3"),
+    "learner.sb3_batch_size": (4,),
+    "learner.sb3_options": (("clip_range=0.001",),),
     "sac.hidden_sizes": ((8, 7),),
     "sac.critics": (3,),
     "sac.warm_up_real_steps": (1000,),
     "sac.task_updates": (3,),
+    "sac.relabelled_rows": (80,),
+    "sac.branched_rows": (80,),
     "generator.noise_size": (0, 1),
     "generator.members": (3,),
     "generator.elites": (1, 2),
@@ -82,14 +88,27 @@ SAC: dict[str, Any] = {
     "sac.branch_steps": 2,
     "sac.task_batch_size": 4,
 }
+SB3: dict[str, Any] = {
+    "learner.algorithm": "sb3_reptile",
+    "learner.sb3_updates": 2,
+    "learner.sb3_batch_size": 8,
+}
 POSTERIOR: dict[str, Any] = {"encoder.posterior": True}
 TRUST_REGION: dict[str, Any] = {"learner.outer": "trust_region"}
 BASES: dict[str, dict[str, Any]] = {
     "learner.reptile_step": {"learner.algorithm": "reptile"},
+    "learner.sb3_algorithm": SB3,
+    "learner.sb3_lr": SB3,
+    "learner.sb3_batch_size": SB3,
+    "learner.sb3_updates": SB3,
+    "learner.sb3_exploration": {**SB3, "learner.sb3_algorithm": "TD3"},
+    "learner.sb3_scale_rewards": SB3,
+    "learner.sb3_options": SB3,
     "learner.kl_target": {"learner.kl_penalty": 1.0},
     "learner.max_kl": TRUST_REGION,
     "learner.cg_iterations": TRUST_REGION,
     "learner.cg_damping": TRUST_REGION,
+    "learner.curvature_share": {**TRUST_REGION, "sampler.query_episodes": 4},
     # Only a task that comes again has more than two episodes.
     "adversarial.replay_episodes": {"sampler.train_tasks": 4},
     "augmentation.gate_full_error": GATED,
