@@ -48,6 +48,10 @@ COMMANDS = {
         summary="gradients on generated data against the true ones, on held-out tasks",
         home="metarl_gan.commands:fidelity",
     ),
+    "compare": Command(
+        summary="methods (maml, rl2, …) by seeds at equal real steps, and how they compare",
+        home="metarl_gan.comparison.command:compare",
+    ),
     "ablate": Command(
         summary="arms (none, gan, ensemble, …) by seeds at equal cost, and how they compare",
         home="metarl_gan.ablation.command:ablate",

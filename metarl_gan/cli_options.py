@@ -114,6 +114,51 @@ class AblateOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompareOptions:
+    """Train every method with every seed within one budget, evaluate all alike, compare."""
+
+    family: str | None = None
+    """Task family: a registered name, module:attribute of your own, or a YAML file."""
+    methods: tuple[str, ...] = ()
+    """Which methods, separated by commas or spaces; --list-methods tells which there are."""
+    method: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction] = ()
+    """A method with settings of its own: NAME setting=value …; NEW=NAME gives it another name."""
+    seeds: tuple[str, ...] = ("10",)
+    """Seeds of training, the same for every method: one number is how many (10 is 0 to 9),
+    several are which (0 3 4), and so is one with a comma (3,)."""
+    budget_real_steps: int | None = None
+    """Real environment steps of training for each method with each seed."""
+    preset: str = "default"
+    """Settings that our agents start from: quick, default or paper; the budget is the above."""
+    split: str = "test"
+    """Which tasks to evaluate on: test, ood or train."""
+    tasks: int = 40
+    """Number of held-out tasks, the same for all."""
+    episodes: int = 3
+    """Real episodes to adapt on: returns are measured after 0 to this many."""
+    scored_episodes: int = 5
+    """Episodes that each return is the mean of."""
+    evaluation_seed: int = 0
+    """Seed of held-out tasks and rollouts, the same for all."""
+    baseline: str | None = None
+    """Method that the others are held against; the first by default."""
+    thresholds: tuple[float, ...] = ()
+    """Validation returns that the real steps and seconds to are told; by default 25, 50 and 75 %
+    of the way from the family's floor to its reference."""
+    jobs: int = 2
+    """Processes at a time."""
+    out: Path | None = None
+    """Folder of the results; those that are there are not made again."""
+    runs: Path | None = None
+    """Folder of run folders and logs; OUT/runs by default."""
+    report: Path | None = None
+    """Only make the report on the results in this folder (--baseline and --thresholds may
+    differ)."""
+    list_methods: bool = False
+    """List the methods, and which can serve --family."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DemoOptions:
     """Train with preset quick, evaluate both arms on held-out tasks, say what to run next."""
 

@@ -130,8 +130,9 @@ def print_dropped(report: "AdaptationReport | FidelityReport", file: Path) -> No
 
 def print_files(files: dict[str, Path]) -> None:
     """Print where files were written, one per line."""
+    width = max(map(len, files)) + 1
     for kind, path in files.items():
-        print(f"{kind.upper():<5}{path}")
+        print(f"{kind.upper():<{width}}{path}")
 
 
 def _train_anew(options: TrainOptions, flags: dict[str, str]) -> "MetaAgent":

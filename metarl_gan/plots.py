@@ -37,9 +37,9 @@ def adaptation_figure(
         axes.fill_between(episodes, *curve.interval.T, color=colour, alpha=0.18, linewidth=0)
         axes.plot(episodes, curve.values, color=colour, marker="o", label=curve.label)
     for name, value in floors.items():
-        _level(axes, value, name.replace("_", " "), FLOOR_COLOUR, "--")
+        mark_level(axes, value, name.replace("_", " "), FLOOR_COLOUR, "--")
     if reference is not None:
-        _level(axes, reference, "reference", "black", ":")
+        mark_level(axes, reference, "reference", "black", ":")
     axes.set_xticks(np.arange(max(len(curve.values) for curve in curves)))
     axes.set_xlabel("real episodes in the new task")
     axes.set_ylabel("return per episode (IQM, 95 % interval)")
@@ -59,7 +59,8 @@ def _figure(*, width: float, columns: int = 1) -> "tuple[Figure, list[Axes]]":
     return figure, axes
 
 
-def _level(axes: "Axes", value: float, label: str, colour: str, style: str) -> None:
+def mark_level(axes: "Axes", value: float, label: str, colour: str, style: str) -> None:
+    """A horizontal line with its name at the right end."""
     axes.axhline(value, color=colour, linestyle=style, linewidth=1.0)
     axes.annotate(
         f"{label} {value:.4g}",

@@ -96,19 +96,27 @@ def write_json(path: Path, content: Mapping[str, object]) -> Path:
     return write_bytes(path, (text + "\n").encode())
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
-    """Write a table as CSV, atomically. Floats keep every digit."""
+def write_csv(
+    path: Path, header: Sequence[str], rows: Iterable[Sequence[object]], *, comment: str = ""
+) -> Path:
+    """Write a table as CSV, atomically. Floats keep every digit.
+
+    A comment is a first line that starts with `#`, as `pandas.read_csv(path, comment="#")` and
+    `numpy.genfromtxt` leave out.
+    """
     buffer = io.StringIO(newline="")
+    if comment:
+        buffer.write(f"# {comment}\n")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
     return write_bytes(path, buffer.getvalue().encode())
 
 
-def write_figure(path: Path, figure: "Figure") -> Path:
-    """Write a figure as PNG, atomically."""
+def write_figure(path: Path, figure: "Figure", *, description: str = "") -> Path:
+    """Write a figure as PNG, atomically; the description is a text in the file."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
+    figure.savefig(buffer, format="png", dpi=150, metadata={"Description": description})
     return write_bytes(path, buffer.getvalue())
 
 

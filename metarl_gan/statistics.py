@@ -89,7 +89,7 @@ def probability_of_improvement(ours: ArrayLike, theirs: ArrayLike) -> float:
     Raises:
         StatisticsError: when the numbers of tasks differ.
     """
-    a, b = _score_matrix(ours), _score_matrix(theirs)
+    a, b = score_matrix(ours), score_matrix(theirs)
     if a.shape[1] != b.shape[1]:
         raise StatisticsError(
             f"ours has {a.shape[1]} tasks and theirs has {b.shape[1]}; compare the same tasks"
@@ -124,12 +124,12 @@ def stratified_bootstrap_interval(
         StatisticsError: for values that are empty, not finite or of another rank, or settings
             outside their ranges.
     """
-    scores = _score_matrix(values)
+    scores = score_matrix(values)
     if not 0.0 < confidence < 1.0:
         raise StatisticsError(f"confidence is {confidence}; it must lie in (0, 1), e.g. 0.95")
     if resamples < 1:
         raise StatisticsError(f"resamples is {resamples}; it must be at least 1")
-    samples = statistic(_resample(scores, resamples, rng))
+    samples = statistic(resample_runs(scores, resamples, rng))
     tail = 100.0 * (1.0 - confidence) / 2.0
     low, high = np.percentile(samples, [tail, 100.0 - tail])
     return Interval(estimate=float(statistic(scores.reshape(-1))), low=float(low), high=float(high))
@@ -161,7 +161,7 @@ def paired_difference_interval(
     Raises:
         StatisticsError: when the shapes differ, and as `stratified_bootstrap_interval` does.
     """
-    a, b = _score_matrix(ours), _score_matrix(theirs)
+    a, b = score_matrix(ours), score_matrix(theirs)
     if a.shape != b.shape:
         raise StatisticsError(
             f"ours has shape {a.shape} and theirs {b.shape}; a paired difference needs the same "
@@ -172,8 +172,11 @@ def paired_difference_interval(
     )
 
 
-def _resample(scores: FloatArray, resamples: int, rng: np.random.Generator) -> FloatArray:
-    """Bootstrap resamples of `[runs, tasks]`, flattened to `[resamples, runs * tasks]`."""
+def resample_runs(scores: FloatArray, resamples: int, rng: np.random.Generator) -> FloatArray:
+    """Bootstrap resamples of `[runs, tasks]`, flattened to `[resamples, runs * tasks]`.
+
+    Runs are drawn for each task by itself; a single run has its tasks drawn instead.
+    """
     runs, tasks = scores.shape
     if runs == 1:
         return scores[0][rng.integers(tasks, size=(resamples, tasks))]
@@ -188,7 +191,7 @@ def _non_empty(values: ArrayLike) -> FloatArray:
     return array
 
 
-def _score_matrix(values: ArrayLike) -> FloatArray:
+def score_matrix(values: ArrayLike) -> FloatArray:
     """Values as a finite `[runs, tasks]` matrix; a vector is one run."""
     array = np.atleast_2d(_non_empty(values))
     if array.ndim != 2:

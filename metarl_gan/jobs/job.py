@@ -63,7 +63,12 @@ class Job(ABC):
 
 
 def carry_out(
-    jobs: Sequence[Job], worker: str, *, processes: int, say: Callable[[str], None]
+    jobs: Sequence[Job],
+    worker: str,
+    *,
+    processes: int,
+    say: Callable[[str], None],
+    begin: Callable[[], None] = lambda: None,
 ) -> tuple[Failure, ...]:
     """Do those jobs that have no result yet, and return those that failed.
 
@@ -72,6 +77,7 @@ def carry_out(
         worker: the module whose process takes a job's file.
         processes: how many at a time.
         say: takes a line on each job that starts or ends.
+        begin: called when it is known that nothing stands in the way.
 
     Raises:
         ConfigError: as `Job.is_done` does; nothing is started then.
@@ -79,6 +85,7 @@ def carry_out(
     """
     require(processes >= 1, "jobs", processes, "at least 1")
     waiting = [job for job in jobs if not job.is_done()]
+    begin()
     if len(waiting) < len(jobs):
         say(f"{len(jobs) - len(waiting)} of {len(jobs)} jobs have their result already")
     return run_all([_work(job, worker) for job in waiting], processes, say)
