@@ -71,6 +71,14 @@ class PolicyRows:
         """The rows of some tasks, given by index."""
         return self._map(lambda value: value[tasks])
 
+    def first_episodes(self, share: float) -> Self:
+        """A share of the episodes of every task, at least one; weights sum to 1 again."""
+        n_episodes = self.advantages.shape[-1] // self.episode_steps
+        n_rows = max(1, round(share * n_episodes)) * self.episode_steps
+        part = self._map(lambda value: value[:, :n_rows])
+        total = part.weights.sum(-1, keepdim=True).clamp(min=1e-6)
+        return replace(part, weights=part.weights / total)
+
     def blank(self, tasks: Tensor) -> Self:
         """Zeros for the tasks of a mask `[tasks]`: a NaN that counts for nothing is still one."""
 
@@ -114,6 +122,11 @@ class MixedRows:
             generated=None if self.generated is None else self.generated.select(tasks),
             share=None if self.share is None else self.share[tasks],
         )
+
+    def first_episodes(self, share: float) -> Self:
+        """A share of the real and of the generated episodes."""
+        generated = None if self.generated is None else self.generated.first_episodes(share)
+        return replace(self, real=self.real.first_episodes(share), generated=generated)
 
 
 def surrogate_loss(policy: Policy, parameters: Parameters, rows: PolicyRows, clip: float) -> Tensor:

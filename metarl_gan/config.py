@@ -97,6 +97,9 @@ class LearnerConfig:
     """trust_region: of conjugate gradient."""
     cg_damping: float = 0.01
     """trust_region: added to the divergence's curvature in every direction."""
+    curvature_share: float = 0.2
+    """trust_region: share of the episodes that the curvature is computed on; the rest of the step
+    takes all."""
     max_grad_norm: float = 1.0
     discount: float = 0.97
     gae_lambda: float = 0.95
@@ -119,16 +122,32 @@ class LearnerConfig:
     """More arguments of the algorithm, each as name=value: `clip_range=0.1`."""
 
     def __post_init__(self) -> None:
-        for name in ("inner_steps", "outer_epochs", "sb3_batch_size", "sb3_updates"):
+        whole = ("inner_steps", "outer_epochs", "cg_iterations", "sb3_batch_size", "sb3_updates")
+        for name in whole:
             value = getattr(self, name)
             require(value >= 1, f"learner.{name}", value, "at least 1")
         positive = ("inner_lr", "outer_lr", "inner_clip", "outer_clip", "max_grad_norm", "sb3_lr")
-        for name in positive:
+        for name in (*positive, "kl_target", "max_kl", "cg_damping"):
             value = getattr(self, name)
             require(value > 0, f"learner.{name}", value, "positive")
-        for name in ("discount", "gae_lambda", "reptile_step", "sb3_exploration"):
+        shares = ("discount", "gae_lambda", "reptile_step", "curvature_share", "sb3_exploration")
+        for name in shares:
             value = getattr(self, name)
             require(0 < value <= 1, f"learner.{name}", value, "above 0 and at most 1")
+        require(self.kl_penalty >= 0, "learner.kl_penalty", self.kl_penalty, "0 or more")
+        self._refuse_contradictions()
+
+    def _refuse_contradictions(self) -> None:
+        if self.outer == "trust_region" and self.algorithm not in ("maml", "fomaml"):
+            raise ConfigError(
+                f"learner.outer is 'trust_region' and learner.algorithm {self.algorithm!r}, which "
+                "has no outer objective to improve: set learner.algorithm to 'maml' or 'fomaml'"
+            )
+        if self.outer == "trust_region" and self.kl_penalty:
+            raise ConfigError(
+                f"learner.kl_penalty is {self.kl_penalty!r} and learner.outer 'trust_region', "
+                "which bounds the divergence by learner.max_kl: leave out one of the two"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

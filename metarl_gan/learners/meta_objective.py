@@ -1,7 +1,7 @@
 """What an outer update learns from: functions of the learnt tensors, on one meta-batch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -43,6 +43,18 @@ class MetaObjective:
     def n_tasks(self) -> int:
         """Tasks of the batch."""
         return self.query.advantages.shape[0]
+
+    def first_episodes(self, share: float) -> "MetaObjective":
+        """The same of a share of the episodes, inner loop and query alike."""
+        drawn = [rows.first_episodes(share) for rows in self.drawn]
+        return replace(self, drawn=drawn, query=self.query.first_episodes(share))
+
+    @torch.no_grad()
+    def played_by(self, parameters: Parameters) -> "MetaObjective":
+        """The same as if policies of `parameters [tasks, ...]` had played the query."""
+        rows = self.query
+        log_probs = self.loop.policy.log_probs(parameters, rows.observations, rows.actions)
+        return replace(self, query=replace(rows, log_probs=log_probs))
 
     def adapted(self, learnt: Parameters, tasks: slice = ALL) -> dict[str, Tensor]:
         """Parameters `[tasks, ...]` after the inner loop, differentiable in `learnt`."""

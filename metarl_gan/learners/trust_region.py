@@ -34,8 +34,8 @@ class TrustRegionStep(OuterStep):
     def take(
         self, objective: MetaObjective, learnt: dict[str, Tensor], played: Parameters
     ) -> dict[str, float]:
-        problem = TrustRegionProblem.at(objective, learnt)
-        gradient = problem.gradient()
+        problem = TrustRegionProblem(objective, learnt, self._config.curvature_share)
+        gradient = problem.gradient
         direction = conjugate_gradient(
             lambda v: problem.curvature(v) + self._config.cg_damping * v,
             -gradient,
@@ -97,30 +97,30 @@ class TrustRegionProblem:
     Args:
         objective: The meta-batch.
         learnt: All tensors that it is a function of; those that require a gradient move.
-        adapted: Parameters after the inner loop, with their graph.
+        curvature_share: Share of the episodes that the curvature is computed on.
     """
 
     def __init__(
-        self, objective: MetaObjective, learnt: Mapping[str, Tensor], adapted: Parameters
+        self,
+        objective: MetaObjective,
+        learnt: Mapping[str, Tensor],
+        curvature_share: float,
     ) -> None:
         self._objective, self._learnt = objective, learnt
         self._names = [name for name, value in learnt.items() if value.requires_grad]
         self._moving = [learnt[name] for name in self._names]
-        self._adapted = adapted
-        self._loss = objective.loss_of_adapted(adapted, math.inf)
-        self.loss_before = float(self._loss.detach())
-        here = {name: value.detach() for name, value in adapted.items()}
-        self._divergence_gradient = torch.func.grad(objective.divergence_of_adapted)
-        self._here = here
+        self._sample = objective.first_episodes(curvature_share)
+        self._adapted = self._sample.adapted(learnt)
+        # Where it is to be 0: at these policies themselves, whoever played.
+        self._here = {name: value.detach() for name, value in self._adapted.items()}
+        sample = self._sample.played_by(self._here)
+        self._divergence_gradient = torch.func.grad(sample.divergence_of_adapted)
+        self.loss_before, self.gradient = self._value_and_gradient()
 
-    @classmethod
-    def at(cls, objective: MetaObjective, learnt: Mapping[str, Tensor]) -> "TrustRegionProblem":
-        """The problem where `learnt` is."""
-        return cls(objective, learnt, objective.adapted(learnt))
-
-    def gradient(self) -> Tensor:
-        """Of the surrogate loss, as one vector."""
-        return _vector(torch.autograd.grad(self._loss, self._moving, retain_graph=True))
+    def _value_and_gradient(self) -> tuple[float, Tensor]:
+        adapted = self._objective.adapted(self._learnt)
+        loss = self._objective.loss_of_adapted(adapted, math.inf)
+        return float(loss.detach()), _vector(torch.autograd.grad(loss, self._moving))
 
     def curvature(self, vector: Tensor) -> Tensor:
         """The Hessian of the mean divergence times a vector.
@@ -161,7 +161,7 @@ class TrustRegionProblem:
             self._learnt[name].add_(value)
 
     def _adapt(self, moving: Parameters) -> dict[str, Tensor]:
-        return self._objective.adapted({**self._learnt, **moving})
+        return self._sample.adapted({**self._learnt, **moving})
 
     def _parts_here(self) -> dict[str, Tensor]:
         return {name: self._learnt[name].detach() for name in self._names}
