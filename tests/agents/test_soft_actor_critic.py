@@ -19,11 +19,11 @@ from tests.agents.toys import stream
 SETTINGS = SacSettings(discount=0.9, polyak=0.25, learning_rate=0.01, reward_scale=2.0)
 
 
-def a_learner(n_batch=1, n_critics=2):
+def a_learner(n_batch=1, n_critics=2, widths=(7, 6)):
     policy = SquashedGaussianPolicy(spaces.Box(-1.0, 1.0, (2,)), 3, 1, (5,))
     initial = policy.initial_parameters(stream())
     actor = {name: value for name, value in initial.items() if name != "encoding"}
-    critics = initial_critics(n_critics, 4 + 2, (7, 6), stream(1))
+    critics = initial_critics(n_critics, 4 + 2, widths, stream(1))
     return SoftActorCritic(
         policy, expand_over_tasks(actor, n_batch), expand_over_tasks(critics, n_batch), SETTINGS
     )
@@ -67,7 +67,7 @@ def test_critics_by_hand():
     inputs = torch.cat([rows.inputs, rows.actions], dim=-1)
     for batch, critic, row in ((0, 0, 0), (0, 1, 3), (1, 1, 7)):
         expected = value_by_hand(learner.critics, batch, critic, inputs[batch, row])
-        assert float(values[batch, critic, row]) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+        assert values[batch, critic, row].item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
 def test_critic_targets_by_hand():
@@ -144,19 +144,19 @@ def test_restoring_gives_the_same_learner():
 
 def test_a_one_step_task_is_learnt_to_its_optimum():
     """Reward -(a - 0.5)² on a bandit: the actor's mean goes there, its values to the rewards."""
-    learner = a_learner()
+    learner = a_learner(widths=(32, 32))
     noise = stream(9)
     inputs = torch.zeros(1, 64, 4)
-    for _ in range(300):
+    for _ in range(200):
         actions = 2 * torch.rand((1, 64, 2), generator=noise) - 1
         rows = SacRows(
             inputs=inputs,
             actions=actions,
-            rewards=-(actions - 0.5).square().sum(-1) * 20,
+            rewards=-(actions - 0.5).square().sum(-1),
             next_inputs=inputs,
             continues=torch.zeros(1, 64),
         )
         draws = torch.randn((2, 1, 64, 2), generator=noise)
         learner.update(rows, (draws[0], draws[1]))
     mean, _ = learner.policy.moments(learner.actor, inputs[:, :1])
-    torch.testing.assert_close(mean.tanh(), torch.full((1, 1, 2), 0.5), atol=0.15, rtol=0)
+    torch.testing.assert_close(mean.tanh(), torch.full((1, 1, 2), 0.5), atol=0.1, rtol=0)
