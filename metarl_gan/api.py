@@ -18,7 +18,7 @@ from metarl_gan.envs.task import Task
 from metarl_gan.evaluator import Evaluator
 from metarl_gan.fidelity_report import FidelityReport
 from metarl_gan.gradient_fidelity import FidelityMeter
-from metarl_gan.presets import preset_overrides
+from metarl_gan.presets import with_preset
 from metarl_gan.run_folder import BEST, LAST, RunFolder, build_components
 from metarl_gan.streams import Streams
 from metarl_gan.training_run import TrainingRun
@@ -243,7 +243,7 @@ def _resolve(
     own: Mapping[str, object],
 ) -> tuple[TaskFamily, Config]:
     """The family and the whole config: preset, then config, then what was given by itself."""
-    layers = []
+    layers: list[Layer] = []
     if isinstance(config, Config):
         base = config
     else:
@@ -254,10 +254,11 @@ def _resolve(
         layers.append(Layer(source="config", values=overrides))
     asked = family if family is not None else base.family
     made = make_family(asked)
+    layers.append(Layer(source="arguments", values=own))
     if not isinstance(config, Config):
         # A family given by reference is known by that; one given as an object by its name.
-        layers.insert(0, Layer(source="preset", values=preset_overrides(preset, made.name)))
-    resolved = resolve(base, *layers, Layer(source="arguments", values=own))
+        layers = [*with_preset(preset, made.name, *layers)]
+    resolved = resolve(base, *layers)
     known_as = lasting_reference(asked) if isinstance(asked, str) else made.name
     return made, replace(resolved, family=known_as)
 

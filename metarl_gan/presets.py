@@ -7,7 +7,8 @@ on two cores, `default` is the defaults, `paper` is what long comparisons run wi
 import difflib
 from collections.abc import Mapping
 
-from metarl_gan.config import ConfigError
+from metarl_gan.config import Config, ConfigError
+from metarl_gan.config_io import Layer, merge_layers
 
 Overrides = Mapping[str, object]
 
@@ -72,8 +73,39 @@ BY_FAMILY: dict[str, dict[str, Overrides]] = {
 """What is better for a family, found on its validation tasks; on top of the general preset."""
 
 
-def preset_overrides(preset: str, family: str) -> dict[str, object]:
-    """Overrides of a preset for a family.
+CONTEXT_SAC: Overrides = {
+    "learner.discount": 0.99,
+    "sampler.tasks_per_batch": 5,
+    "sampler.query_episodes": 1,
+    # Every meta-batch is small: many updates on each, of generator and learner alike.
+    "adversarial.updates_per_iteration": 200,
+    "adversarial.replay_episodes": 4,
+    "augmentation.share": 0.8,
+}
+
+OFF_POLICY: dict[str, Overrides] = {
+    "quick": {**CONTEXT_SAC, "iterations": 20},
+    "default": {**CONTEXT_SAC, "iterations": 60},
+    "paper": {**CONTEXT_SAC, "iterations": 200},
+}
+"""Instead of all of these where the learner is off-policy: a real step is worth more there."""
+
+
+def with_preset(preset: str, family: str, *layers: Layer) -> tuple[Layer, ...]:
+    """Settings in layers, on top of a preset for the family and for the learner that they choose.
+
+    Raises `ConfigError` as `preset_overrides` and `merge_layers` do.
+    """
+    chosen = merge_layers(Config, *layers)
+    algorithm = chosen.get("learner.algorithm", Config().learner.algorithm)
+    values = preset_overrides(preset, family, algorithm)
+    return (Layer(source="preset", values=values), *layers)
+
+
+def preset_overrides(
+    preset: str, family: str, algorithm: str = Config().learner.algorithm
+) -> dict[str, object]:
+    """Overrides of a preset for a family and a `learner.algorithm`.
 
     Raises `ConfigError` with the nearest name for a preset that does not exist.
     """
@@ -81,4 +113,6 @@ def preset_overrides(preset: str, family: str) -> dict[str, object]:
         nearest = difflib.get_close_matches(preset, GENERAL, n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
         raise ConfigError(f"preset is {preset!r}; it must be one of {list(GENERAL)}{hint}")
+    if algorithm == "context_sac":
+        return dict(OFF_POLICY[preset])
     return {**GENERAL[preset], **BY_FAMILY.get(family, {}).get(preset, {})}

@@ -13,7 +13,7 @@ from metarl_gan.config_io import Layer, merge_layers, resolve
 from metarl_gan.envs import make_family
 from metarl_gan.envs.registry import lasting_reference
 from metarl_gan.named_settings import as_word, setting_words
-from metarl_gan.presets import preset_overrides
+from metarl_gan.presets import with_preset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +65,15 @@ class AblationPlan:
         family, split = make_family(self.family), self.evaluation.split
         allowed = f"one of {', '.join(family.splits)} (family {family.name})"
         require(split in family.splits, "split", split, allowed)
-        preset = Layer(source="preset", values=preset_overrides(self.preset, family.name))
         settings = Layer(source="settings", values=self.settings)
         jobs = []
         for seed in self.seeds:
             own = {"seed": seed, "family": lasting_reference(self.family)}
             for arm in self.arms:
                 changes = Layer(source=f"arm {arm.name}", values=arm.overrides)
-                layers = (preset, settings, changes, Layer(source="plan", values=own))
+                layers = with_preset(
+                    self.preset, family.name, settings, changes, Layer(source="plan", values=own)
+                )
                 jobs.append(
                     AblationJob(
                         arm=arm,

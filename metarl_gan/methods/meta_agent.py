@@ -13,7 +13,7 @@ from metarl_gan.envs.family import TaskFamily
 from metarl_gan.envs.task import Task
 from metarl_gan.evaluator import AdaptationCurve, Evaluator
 from metarl_gan.methods.method import LearningPoint, Method, TrainedMethod
-from metarl_gan.presets import preset_overrides
+from metarl_gan.presets import preset_overrides, with_preset
 from metarl_gan.run_folder import CONFIG, LAST, RunFolder
 from metarl_gan.run_log import read_metrics
 from metarl_gan.streams import Streams
@@ -82,8 +82,9 @@ class MetaAgentMethod(Method):
         return TrainedMetaAgent(_trained(family, config, folder), family)
 
     def _config(self, family: TaskFamily, **plan: object) -> Config:
-        layers = (
-            Layer(source="preset", values=preset_overrides(self._preset, family.name)),
+        layers = with_preset(
+            self._preset,
+            family.name,
             Layer(source="plan", values={**plan, "family": family.name}),
             Layer(source=f"method {self._name}", values=self._overrides),
         )

@@ -68,6 +68,11 @@ METHODS: Mapping[str, MethodEntry] = {
     **_agents("maml", "MAML on policy gradients", {"learner.algorithm": "maml"}),
     **_agents("fomaml", "first-order MAML", {"learner.algorithm": "fomaml"}),
     **_agents("reptile", "Reptile", {"learner.algorithm": "reptile"}),
+    **_agents(
+        "context-sac",
+        "soft actor-critic under encodings of tasks, off-policy",
+        {"learner.algorithm": "context_sac"},
+    ),
 }
 """By name, in the order of lists."""
 

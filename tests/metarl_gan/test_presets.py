@@ -3,9 +3,9 @@
 import pytest
 
 from metarl_gan.config import Config, ConfigError
-from metarl_gan.config_io import override
+from metarl_gan.config_io import Layer, override, resolve
 from metarl_gan.envs import list_families
-from metarl_gan.presets import BY_FAMILY, GENERAL, preset_overrides
+from metarl_gan.presets import BY_FAMILY, GENERAL, preset_overrides, with_preset
 
 
 @pytest.mark.parametrize("preset", GENERAL)
@@ -43,3 +43,15 @@ def test_an_unknown_preset_is_named_with_the_nearest():
 def test_what_is_given_back_is_the_caller_s_own():
     preset_overrides("quick", "any")["iterations"] = -5
     assert preset_overrides("quick", "any")["iterations"] != -5
+
+
+def test_an_off_policy_learner_has_presets_of_its_own_and_settings_win_over_them():
+    asked = {"learner.algorithm": "context_sac", "sampler.tasks_per_batch": 7}
+    layers = with_preset("quick", "half-cheetah-velocity", Layer(source="test", values=asked))
+    config = resolve(Config(), *layers)
+    assert config.sampler.tasks_per_batch == 7
+    assert config.augmentation.share == 0.8
+    assert config.augmentation.start == Config().augmentation.start  # of the gradient learners
+    usual = resolve(Config(), *with_preset("quick", "half-cheetah-velocity"))
+    assert usual.augmentation.start == "own_states"
+    assert {**preset_overrides("quick", "half-cheetah-velocity")}["iterations"] == usual.iterations
