@@ -14,7 +14,8 @@ from metarl_gan.agents.policy import Policy
 from metarl_gan.envs.action_format import action_format
 
 if TYPE_CHECKING:
-    from stable_baselines3 import PPO
+    from stable_baselines3.common.base_class import BaseAlgorithm
+    from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 
 class AdaptedPolicy:
@@ -79,15 +80,33 @@ class AdaptedPolicy:
         """Start the stream of sampled actions anew."""
         self._generator.manual_seed(seed)
 
-    def to_sb3(self, path: str) -> "PPO":
-        """Write a `.zip` that plain Stable-Baselines3 loads with `PPO.load(path)`.
+    def to_sb3(self, path: str, *, fold_scale: bool = True) -> "BaseAlgorithm":
+        """Write a `.zip` that plain Stable-Baselines3 loads, and that acts as this policy does.
 
-        The loaded model acts as this policy does. Returns the model that was written. Raises
-        `ValueError` for a policy without a counterpart there.
+        It is a `PPO` for Gaussian and categorical policies, else that of which the policy is:
+        `SAC`, `TD3` or `DQN`. Returns the model that was written. Without `fold_scale` it takes
+        standardised observations, such as `vec_normalize` gives, in place of doing that itself.
+        Raises `ValueError` for a policy without a counterpart there.
         """
         # Stable-Baselines3 takes a second to import, and only this needs it.
-        from metarl_gan.agents.sb3 import as_ppo
+        from metarl_gan.agents.sb3 import as_sb3
 
-        model = as_ppo(self.policy, self.parameters, self.observation_space, self.action_space)
+        model = as_sb3(
+            self.policy,
+            self.parameters,
+            self.observation_space,
+            self.action_space,
+            fold_scale=fold_scale,
+        )
         model.save(path)
         return model
+
+    def vec_normalize(self, venv: "VecEnv") -> "VecNormalize":
+        """`venv` with observations standardised as this policy does it.
+
+        For a model that was written without `fold_scale`. Statistics are fixed, and rewards stay
+        as they are; set `training` and `norm_reward` to go on learning with both.
+        """
+        from metarl_gan.agents.sb3_scale import vec_normalize
+
+        return vec_normalize(venv, self.policy.observation_scale())

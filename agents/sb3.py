@@ -2,15 +2,20 @@
 
 import gymnasium
 import numpy as np
-import torch
 from gymnasium import spaces
-from stable_baselines3 import PPO
+from stable_baselines3 import DQN, PPO, SAC, TD3
+from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor, nn
 
+from metarl_gan.agents.exploring_policies import EpsilonGreedyPolicy, NoisyActorPolicy
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.agents.policies import GaussianPolicy, Policy
+from metarl_gan.agents.sb3_actors import with_actor
+from metarl_gan.agents.squashed_gaussian import SquashedGaussianPolicy
 
 MODULES: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "silu": nn.SiLU}
+BUFFER_SIZE = 100_000
+"""Of a model's replay, should it be trained on."""
 
 
 class SpacesOnly(gymnasium.Env):
@@ -29,44 +34,76 @@ class SpacesOnly(gymnasium.Env):
         raise RuntimeError("this environment only carries spaces")
 
 
-def as_ppo(
+def as_sb3(
     policy: Policy,
     parameters: Parameters,
     observation_space: spaces.Box,
     action_space: gymnasium.Space,
-) -> PPO:
-    """A PPO model whose actor is the policy; its critic is fresh, ready to be trained on.
+    *,
+    fold_scale: bool = True,
+) -> BaseAlgorithm:
+    """A model of Stable-Baselines3 that acts as the policy does, ready to be trained on.
+
+    Gaussian and categorical policies are PPO's, squashed ones SAC's, noisy ones TD3's and
+    epsilon-greedy ones DQN's. Critics are fresh. What a squashed policy is told of its task, and
+    the standardisation of observations, are folded into the first layer; without `fold_scale` the
+    model takes observations that are standardised already.
 
     `parameters` have a task axis of length 1. Raises `ValueError` if the policy has no hidden
     layer, or its actions have several parts, are discrete and do not start at 0, or are not
     bounded.
     """
     _require_counterpart(policy, action_space)
-    model = PPO(
+    kind, sizes = _algorithm(policy), list(policy.hidden_sizes)
+    model = kind(
         "MlpPolicy",
         SpacesOnly(observation_space, action_space),
         device="cpu",
         policy_kwargs={
-            "net_arch": {"pi": list(policy.hidden_sizes), "vf": list(policy.hidden_sizes)},
+            "net_arch": {"pi": sizes, "vf": sizes} if kind is PPO else sizes,
             "activation_fn": MODULES[policy.activation],
         },
+        **({} if kind is PPO else {"buffer_size": BUFFER_SIZE}),
     )
-    own = {name: value.detach()[0].cpu() for name, value in parameters.items()}
-    actor = model.policy
-    modules = [*actor.mlp_extractor.policy_net, actor.action_net]
-    linears = [module for module in modules if isinstance(module, nn.Linear)]
-    with torch.no_grad():
-        for layer, linear in enumerate(linears):
-            linear.weight.copy_(own[f"weight_{layer}"].T)
-            linear.bias.copy_(own[f"bias_{layer}"])
-        scale = policy.observation_scale()
-        if scale is not None:
-            _standardise_input(linears[0], scale[0].cpu(), scale[1].cpu())
-        if isinstance(policy, GaussianPolicy):
-            middle, half_range = policy.scale()
-            _rescale_output(linears[-1], middle.cpu(), half_range.cpu())
-            actor.log_std.copy_(policy.bounded_log_std(own["log_std"]) + half_range.cpu().log())
+    actor = _actor(policy, parameters, fold_scale=fold_scale)
+    model.policy.load_state_dict(with_actor(model.policy.state_dict(), actor, kind.__name__))
+    if isinstance(model, TD3):
+        model.actor_target.load_state_dict(model.actor.state_dict())
+    if isinstance(model, DQN):
+        model.q_net_target.load_state_dict(model.q_net.state_dict())
+    if isinstance(model, DQN) and isinstance(policy, EpsilonGreedyPolicy):
+        model.exploration_rate = policy.epsilon
     return model
+
+
+def _algorithm(policy: Policy) -> type[PPO] | type[SAC] | type[TD3] | type[DQN]:
+    if isinstance(policy, SquashedGaussianPolicy):
+        return SAC
+    if isinstance(policy, NoisyActorPolicy):
+        return TD3
+    return DQN if isinstance(policy, EpsilonGreedyPolicy) else PPO
+
+
+def _actor(policy: Policy, parameters: Parameters, *, fold_scale: bool) -> dict[str, Tensor]:
+    """The actor's weights in the units of the environment, `weight_i [in, out]`."""
+    # Folded in double precision: what is lost is what the last rounding loses.
+    own = {name: value.detach()[0].cpu().double() for name, value in parameters.items()}
+    if isinstance(policy, SquashedGaussianPolicy):
+        weight = own["weight_0"]
+        own["bias_0"] = own["bias_0"] + own["encoding"] @ weight[policy.n_inputs :]
+        own["weight_0"] = weight[: policy.n_inputs]
+    scale = policy.observation_scale()
+    if scale is not None and fold_scale:
+        mean, std = (value.cpu().double() for value in scale)
+        own["weight_0"] = own["weight_0"] / std.unsqueeze(-1)
+        own["bias_0"] = own["bias_0"] - mean @ own["weight_0"]
+    if isinstance(policy, GaussianPolicy):
+        middle, half_range = (value.cpu().double() for value in policy.scale())
+        last = len(policy.hidden_sizes)
+        own[f"weight_{last}"] = own[f"weight_{last}"] * half_range
+        own[f"bias_{last}"] = own[f"bias_{last}"] * half_range + middle
+        own["log_std"] = policy.bounded_log_std(own["log_std"]) + half_range.log()
+    return {name: value.float() for name, value in own.items()}
 
 
 def _require_counterpart(policy: Policy, action_space: gymnasium.Space) -> None:
@@ -93,15 +130,3 @@ def _require_counterpart(policy: Policy, action_space: gymnasium.Space) -> None:
             f"the actions of {action_space} are not bounded; Stable-Baselines3 knows only those "
             "with finite bounds"
         )
-
-
-def _standardise_input(linear: nn.Linear, mean: Tensor, std: Tensor) -> None:
-    """Fold the standardisation of observations into the first layer."""
-    linear.weight.div_(std)
-    linear.bias.sub_(linear.weight @ mean)
-
-
-def _rescale_output(linear: nn.Linear, middle: Tensor, half_range: Tensor) -> None:
-    """Our network's outputs are in half ranges of the action space; theirs are actions."""
-    linear.weight.mul_(half_range.unsqueeze(-1))
-    linear.bias.mul_(half_range).add_(middle)

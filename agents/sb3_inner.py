@@ -20,9 +20,9 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.utils import polyak_update
 from torch import Tensor
 
-from metarl_gan.agents.policies import LOG_STD_RANGE
 from metarl_gan.agents.global_streams import global_streams
 from metarl_gan.agents.networks import Parameters
+from metarl_gan.agents.policies import LOG_STD_RANGE
 from metarl_gan.agents.sb3 import MODULES, SpacesOnly
 from metarl_gan.agents.sb3_actors import actor_parameters, with_actor, without_actor
 

@@ -9,7 +9,7 @@ from metarl_gan.config import LearnerConfig
 from metarl_gan.config_error import ConfigError
 from metarl_gan.learners.sb3_reptile import Sb3Reptile
 from metarl_gan.learners.served_spaces import learners_for, require_served
-from metarl_gan.meta_learner import Adapted, Experience
+from metarl_gan.meta_learner import Experience
 from metarl_gan.trainer import Trainer
 from tests.agents.toys import random_episodes, stream
 from tests.metarl_gan import tiny
