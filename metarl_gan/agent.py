@@ -10,6 +10,7 @@ from torch import Tensor
 
 from metarl_gan.agents.adapted_policy import AdaptedPolicy
 from metarl_gan.agents.collector import AllTasksDroppedError, collect
+from metarl_gan.agents.networks import Parameters
 from metarl_gan.components import Components
 from metarl_gan.config import Config
 from metarl_gan.context_error import ContextError
@@ -75,9 +76,12 @@ class MetaAgent:
             raise ValueError(f"episodes is {episodes}; give the number of real episodes, >= 0")
         streams = Streams(seed, parts.device)
         parameters = parts.meta_learner.initial_policy(1)
-        if episodes:
-            support = self._play(env, episodes, streams)
-            parameters = self._adapted(support, streams, generated=generated, task=task)
+        played: list[Transitions] = []
+        for number in range(1, episodes + 1):
+            played.append(self._play(env, parameters, number - 1, streams))
+            if number == episodes or parts.meta_learner.explores_adapted:
+                support = Transitions.cat(played, "envs")
+                parameters = self._adapted(support, streams, generated=generated, task=task)
         assert isinstance(parts.observation_space, spaces.Box)
         return AdaptedPolicy(
             parts.policy, parameters, parts.observation_space, env.action_space, seed=seed
@@ -148,25 +152,22 @@ class MetaAgent:
         )
         return parts.meta_learner.adapt(mixture, 1).parameters
 
-    def _play(self, env: gymnasium.Env, episodes: int, streams: Streams) -> Transitions:
+    def _play(
+        self, env: gymnasium.Env, parameters: Parameters, episode: int, streams: Streams
+    ) -> Transitions:
         parts = self.components
         family = SingleEnvironment(env, parts.horizon)
         venv = SyncTaskVectorEnv(family, family.sample(1, seed=0))
-        initial = parts.meta_learner.initial_policy(1)
-        played = []
-        for episode in range(episodes):
-            try:
-                collection = collect(
-                    venv,
-                    parts.policy,
-                    initial,
-                    streams.torch("adapt-support", episode),
-                    seed=streams.integer("adapt-environment", episode),
-                )
-            except AllTasksDroppedError as error:
-                raise ValueError(f"cannot adapt in this environment: {error}") from error
-            played.append(collection.batch)
-        return Transitions.cat(played, "envs")
+        try:
+            return collect(
+                venv,
+                parts.policy,
+                parameters,
+                streams.torch("adapt-support", episode),
+                seed=streams.integer("adapt-environment", episode),
+            ).batch
+        except AllTasksDroppedError as error:
+            raise ValueError(f"cannot adapt in this environment: {error}") from error
 
     def __repr__(self) -> str:
         return (

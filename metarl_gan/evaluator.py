@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from metarl_gan.agents.collector import AllTasksDroppedError, Collection, DroppedTask, collect
@@ -11,6 +12,7 @@ from metarl_gan.agents.environment_pool import EnvironmentPool
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.components import Components
 from metarl_gan.envs.task import Task
+from metarl_gan.envs.transitions import Transitions
 from metarl_gan.held_out_errors import HeldOutErrors
 from metarl_gan.streams import Streams
 
@@ -62,35 +64,45 @@ class Evaluator:
     def adaptation_curve(self, tasks: Sequence[Task], episodes: int) -> AdaptationCurve:
         """Returns before adaptation and after each of `episodes` real episodes.
 
-        Every episode of support is played by the initial policy, as in training. Raises
+        Every episode of support is played by the initial policy, as in training, or by the policy
+        adapted to those before it if the learner explores like that. Raises
         `AllTasksDroppedError` if no task returns finite numbers throughout.
         """
-        initial = self._components.meta_learner.initial_policy(len(tasks))
-        scored = [self._score(tasks, initial)]
-        if not episodes:
-            return curve_from(tasks, scored)
-        support = self._play(tasks, initial, episodes, "support", deterministic=False)
-        scored += [
-            self._score(tasks, self._adapt(tasks, support, initial, count))
-            for count in range(1, episodes + 1)
-        ]
-        return curve_from(tasks, scored, [support])
+        learner = self._components.meta_learner
+        initial = learner.initial_policy(len(tasks))
+        scored, support = [self._score(tasks, initial)], []
+        if episodes and not learner.explores_adapted:
+            support = [self._support(tasks, initial, episodes)]
+        parameters = initial
+        for count in range(1, episodes + 1):
+            if learner.explores_adapted:
+                support.append(self._support(tasks, parameters, 1, count))
+            parameters = self._adapt(tasks, support, initial, count)
+            scored.append(self._score(tasks, parameters))
+        return curve_from(tasks, scored, support)
 
     def _adapt(
-        self, tasks: Sequence[Task], support: Collection, initial: Parameters, count: int
+        self, tasks: Sequence[Task], support: Sequence[Collection], initial: Parameters, count: int
     ) -> dict[str, Tensor]:
         """Parameters after `count` episodes; tasks whose support broke keep the initial ones."""
+        kept, batch = joined(support)
         mixture = self._augmentation.mix(
-            support.batch.take_envs(slice(count)),
+            batch.take_envs(slice(count)),
             self._streams.torch("evaluation-imagination", count),
-            [tasks[int(kept)] for kept in support.kept],
+            [tasks[int(index)] for index in kept],
         )
         self.errors, self.share = mixture.errors, mixture.share
-        adapted = self._components.meta_learner.adapt(mixture, len(support.kept))
+        adapted = self._components.meta_learner.adapt(mixture, len(kept))
         parameters = {name: value.clone() for name, value in initial.items()}
         for name, value in adapted.parameters.items():
-            parameters[name][support.kept] = value.detach()
+            parameters[name][kept] = value.detach()
         return parameters
+
+    def _support(
+        self, tasks: Sequence[Task], parameters: Parameters, n_episodes: int, number: int = 1
+    ) -> Collection:
+        name = "support" if number == 1 else f"support-{number}"
+        return self._play(tasks, parameters, n_episodes, name, deterministic=False)
 
     def _score(self, tasks: Sequence[Task], parameters: Parameters) -> Collection:
         # The same streams each time: returns differ by what was learnt, not by the start.
@@ -115,6 +127,25 @@ class Evaluator:
             seed=self._streams.integer(f"evaluation-{name}-environments"),
             deterministic=deterministic,
         )
+
+
+def joined(played: Sequence[Collection]) -> tuple[Tensor, Transitions]:
+    """Episodes of one set of tasks that were played one after the other, side by side.
+
+    Of the tasks that stayed healthy in all: their indices `[kept]`, and the episodes
+    `[kept, envs, time]`. Raises `AllTasksDroppedError` if there is none.
+    """
+    sets = [set(collection.kept.tolist()) for collection in played]
+    order = sorted(set.intersection(*sets))
+    if not order:
+        dropped = tuple(dropped for collection in played for dropped in collection.dropped)
+        raise AllTasksDroppedError(dropped, sum(c.real_steps for c in played))
+    parts = []
+    for collection in played:
+        rows = {task: row for row, task in enumerate(collection.kept.tolist())}
+        index = torch.tensor([rows[task] for task in order], device=collection.kept.device)
+        parts.append(collection.batch.select(index))
+    return torch.tensor(order, device=played[0].kept.device), Transitions.cat(parts, "envs")
 
 
 def curve_from(

@@ -57,6 +57,9 @@ class MetaLearner(ABC):
     """
 
     policy: Policy
+    explores_adapted: bool = False
+    """Whether each further episode of support is played by what those before it taught, or all by
+    the initial policy."""
 
     @abstractmethod
     def initial_policy(self, n_tasks: int) -> dict[str, Tensor]:

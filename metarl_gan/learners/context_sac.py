@@ -54,6 +54,8 @@ class ContextSac(MetaLearner):
     its own from what was played and, if asked to, goes on learning in imagination.
     """
 
+    explores_adapted = True
+
     def __init__(
         self,
         policy: SquashedGaussianPolicy,

@@ -7,6 +7,7 @@ import torch
 
 import metarl_gan
 from metarl_gan.config import ConfigError
+from metarl_gan.evaluator import Evaluator
 from metarl_gan.learners.context_sac import ContextSac
 from metarl_gan.learners.generated_rows import branched, real_rows, relabelled
 from metarl_gan.trainer import Trainer
@@ -211,6 +212,25 @@ def test_from_training_to_acting(tmp_path):
         action, _ = ours.predict(observation, deterministic=True)
         assert env.action_space.contains(action)
         assert action == theirs.predict(observation, deterministic=True)[0]
+
+
+def test_further_episodes_of_support_are_played_by_what_those_before_taught(monkeypatch):
+    trainer = a_trainer()
+    run(trainer)
+    played, collect = [], Evaluator._play
+
+    def recorded(self, tasks, parameters, n_episodes, name, **settings):
+        if name.startswith("support"):
+            played.append((n_episodes, parameters["encoding"].clone()))
+        return collect(self, tasks, parameters, n_episodes, name, **settings)
+
+    monkeypatch.setattr(Evaluator, "_play", recorded)
+    curve = tiny.curve(trainer.components, episodes=3)
+    assert curve.returns.shape == (4, 4)
+    assert [n_episodes for n_episodes, _ in played] == [1, 1, 1]
+    assert torch.equal(played[0][1], learner_of(trainer).initial_policy(4)["encoding"])
+    assert not torch.equal(played[1][1], played[0][1])
+    assert not torch.equal(played[2][1], played[1][1])
 
 
 def test_discrete_actions_are_refused_with_what_serves_them():
