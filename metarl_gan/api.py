@@ -1,8 +1,9 @@
 """The top-level interface: train, load, evaluate, fidelity."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,6 +24,11 @@ from metarl_gan.run_folder import BEST, LAST, RunFolder, build_components
 from metarl_gan.streams import Streams
 from metarl_gan.training_run import TrainingRun
 
+if TYPE_CHECKING:
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    from metarl_gan.callbacks import Callback
+
 GENERATED, REAL_ONLY = "generated", "real only"
 
 
@@ -38,6 +44,8 @@ def train(  # noqa: PLR0913 - the names of the public interface; the settings ar
     iterations: int | None = None,
     max_real_steps: int | None = None,
     generated: bool | None = None,
+    start: str | Path | None = None,
+    callback: "Callback | Sequence[BaseCallback] | None" = None,
     progress: bool = True,
 ) -> MetaAgent:
     """Meta-train an agent on a task family and return it, from its best checkpoint.
@@ -56,6 +64,10 @@ def train(  # noqa: PLR0913 - the names of the public interface; the settings ar
         iterations: meta-iterations in all.
         max_real_steps: real environment steps in all; the first budget spent ends the run.
         generated: False trains the same agent without the generator.
+        start: a `.zip` of Stable-Baselines3 whose policy to start from, with the settings that it
+            needs (`policy.start_from`, sizes, activation); no code in it is run.
+        callback: of Stable-Baselines3, a list of such, or a function of local and global
+            variables that says whether to go on; a meta-iteration is one step to them.
         progress: show progress on the terminal.
 
     Raises:
@@ -66,14 +78,15 @@ def train(  # noqa: PLR0913 - the names of the public interface; the settings ar
     """
     budgets = _given(iterations=iterations, max_real_steps=max_real_steps)
     if resume is not None:
-        if config is not None or seed is not None or generated is not None or out is not None:
+        if any(value is not None for value in (config, seed, generated, out, start)):
             raise ConfigError(
                 "resume goes on with the run's own config; with it only iterations and "
                 "max_real_steps can be given"
             )
-        return _resume(RunFolder.open(resume), family, budgets, progress=progress)
+        run = _resumed(RunFolder.open(resume), family, budgets, progress=progress)
+        return _run(run, callback)
     own = _given(seed=seed, generated=generated) | budgets
-    made, resolved = _resolve(family, config, preset, own)
+    made, resolved = _resolve(family, config, preset, own, start)
     torch.set_num_threads(resolved.torch_threads)
     components = Components.build(
         resolved,
@@ -82,9 +95,14 @@ def train(  # noqa: PLR0913 - the names of the public interface; the settings ar
         made.horizon,
         descriptor_size=len(made.sample(1, split="train", seed=0)[0].descriptor),
     )
+    if resolved.policy.start_from is not None:
+        # Stable-Baselines3 takes a second to import, and only this needs it.
+        from metarl_gan.starting_point import start_from
+
+        start_from(components, resolved.policy.start_from)
     folder = RunFolder.create(out or _default_folder(resolved), overwrite=overwrite)
     folder.write_config(resolved)
-    return _run(TrainingRun(components, made, folder, progress=progress))
+    return _run(TrainingRun(components, made, folder, progress=progress), callback)
 
 
 def load(run: str | Path) -> MetaAgent:
@@ -208,18 +226,26 @@ def fidelity(
     )
 
 
-def _run(run: TrainingRun) -> MetaAgent:
+def _run(
+    run: TrainingRun, callback: "Callback | Sequence[BaseCallback] | None" = None
+) -> MetaAgent:
+    if callback is not None:
+        from metarl_gan.callbacks import Sb3Events
+
+        run.follow(
+            Sb3Events(callback, run.components, total_real_steps=run.trainer.most_real_steps)
+        )
     run.train()
     return load(run.folder.path)
 
 
-def _resume(
+def _resumed(
     folder: RunFolder,
     family: str | TaskFamily | None,
     budgets: Mapping[str, object],
     *,
     progress: bool,
-) -> MetaAgent:
+) -> TrainingRun:
     about, tensors, state = folder.load(LAST)
     with folder.using(LAST):
         config = resolve(Config(), Layer(source="the run", values=about["config"]))
@@ -233,7 +259,7 @@ def _resume(
     with folder.using(LAST):
         run.restore(tensors, state)
     folder.write_config(config)
-    return _run(run)
+    return run
 
 
 def _resolve(
@@ -241,9 +267,14 @@ def _resolve(
     config: Config | Mapping[str, object] | None,
     preset: str,
     own: Mapping[str, object],
+    start: str | Path | None,
 ) -> tuple[TaskFamily, Config]:
     """The family and the whole config: preset, then config, then what was given by itself."""
     layers: list[Layer] = []
+    if start is not None:
+        from metarl_gan.starting_point import settings_of
+
+        layers.append(Layer(source="start", values=settings_of(start)))
     if isinstance(config, Config):
         base = config
     else:

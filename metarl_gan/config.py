@@ -49,6 +49,9 @@ class PolicyConfig:
     """Initial standard deviation of continuous actions, in half ranges of the action space."""
     normalise_observations: bool = True
     """Standardise observations by what training has seen so far."""
+    start_from: str | None = None
+    """A `.zip` of Stable-Baselines3 whose policy a fresh run starts from; later on the weights are
+    the run's own, and the file is not read again."""
 
     def __post_init__(self) -> None:
         sizes = self.hidden_sizes

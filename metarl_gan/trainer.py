@@ -109,6 +109,13 @@ class Trainer:
             return True
         return counters.meta_iterations >= config.iterations
 
+    @property
+    def most_real_steps(self) -> int:
+        """Real steps that the whole run can take."""
+        config = self.components.config
+        most = config.iterations * self._steps_per_iteration()
+        return most if config.max_real_steps is None else min(most, config.max_real_steps)
+
     def tensors(self) -> dict[str, Tensor]:
         """Everything that training changes, for a checkpoint."""
         return {

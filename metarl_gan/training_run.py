@@ -17,6 +17,7 @@ from metarl_gan.run_folder import BEST, LAST, RunFolder
 from metarl_gan.run_log import RunLog
 from metarl_gan.streams import Streams
 from metarl_gan.trainer import Metrics, Trainer
+from metarl_gan.training_events import NoEvents, Progress, TrainingEvents
 
 NOTICE = "stopping after this meta-iteration, with a checkpoint; once more stops at once"
 
@@ -38,6 +39,7 @@ class TrainingRun:
         self.components, self.family, self.folder = components, family, folder
         self.trainer = Trainer(components, family)
         self._progress = progress
+        self._events: TrainingEvents = NoEvents()
         self._validation_environments = components.environments(family)
         self._saved_at = -1
 
@@ -45,8 +47,12 @@ class TrainingRun:
         """Continue from a checkpoint of the same run."""
         self.trainer.restore(tensors, state)
 
+    def follow(self, events: TrainingEvents) -> None:
+        """Tell `events` of the run's course, in place of whoever was told before."""
+        self._events = events
+
     def train(self) -> None:
-        """Train until a budget is spent.
+        """Train until a budget is spent, or whoever follows it wants it to stop.
 
         Raises `StoppedBySignal` after Ctrl-C or SIGTERM, and `TrainingError` when every task
         of a batch broke; the run folder then has a checkpoint to resume from.
@@ -71,17 +77,30 @@ class TrainingRun:
             )
 
     def _iterate(self, stop: GracefulStop) -> None:
-        trainer, every = self.trainer, self.components.config.logging.checkpoint_every
+        trainer, events = self.trainer, self._events
+        every = self.components.config.logging.checkpoint_every
         log = self._open_log()
         try:
-            while not trainer.finished() and stop.requested is None:
+            events.on_start(self._progress_so_far({}))
+            while not trainer.finished() and stop.requested is None and not events.wants_to_stop:
+                events.on_iteration_start()
                 metrics = self._meta_iteration(log)
+                metrics |= events.on_iteration_end(self._progress_so_far(metrics))
                 log.log(trainer.counters.meta_iterations, metrics)
                 if trainer.counters.meta_iterations % every == 0:
                     self._save_last()
             self._save_last()
+            events.on_end()
         finally:
             log.close()
+
+    def _progress_so_far(self, metrics: Metrics) -> Progress:
+        counters = self.trainer.counters
+        return Progress(
+            meta_iterations=counters.meta_iterations,
+            real_steps=counters.real_steps,
+            metrics=metrics,
+        )
 
     def _meta_iteration(self, log: MetricLog) -> Metrics:
         number = self.trainer.counters.meta_iterations + 1

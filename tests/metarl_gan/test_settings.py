@@ -16,6 +16,7 @@ ELSEWHERE = {
     "torch_threads": "test_api",
     "iterations": "test_training_run",
     "max_real_steps": "test_trainer",
+    "policy.start_from": "test_starting_point",
     "sampler.validation_tasks": "test_task_sampler",
     "environments.backend": "test_broken_tasks",
     "environments.step_timeout_s": "test_broken_tasks",
