@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -15,7 +15,6 @@ from metarl_gan.agents.policy_gradient import (
     Estimator,
     MixedRows,
     inner_step,
-    mixed_loss,
     policy_gradient,
 )
 from metarl_gan.config import LearnerConfig
@@ -33,6 +32,7 @@ class InnerLoop:
         first_order: Take gradients as constants: FOMAML (Finn et al. 2017, section 5.2).
         recompute: Keep no graph of a step, but do it again when the outer loop comes back to it
             (Chen et al. 2016): the memory of one step instead of all, the same numbers.
+        transformable: Let `torch.func` differentiate the loop, too, at some cost.
     """
 
     policy: Policy
@@ -40,6 +40,7 @@ class InnerLoop:
     estimator: Estimator = "low_variance"
     first_order: bool = False
     recompute: bool = False
+    transformable: bool = False
 
     @classmethod
     def of(cls, policy: Policy, config: LearnerConfig) -> "InnerLoop":
@@ -50,15 +51,19 @@ class InnerLoop:
             estimator=config.estimator,
             first_order=config.algorithm != "maml",
             recompute=config.checkpoint_inner_steps,
+            transformable=config.outer == "trust_region",
         )
 
     def step(
         self, parameters: Parameters, step_sizes: Parameters, rows: MixedRows
     ) -> dict[str, Tensor]:
         """One step: `parameters [tasks, ...]`, `step_sizes` that broadcast with them."""
-        gradient = policy_gradient(self.policy, parameters, rows, self.clip, self.estimator)
+        at = parameters
         if self.first_order:
-            gradient = {name: value.detach() for name, value in gradient.items()}
+            at = {name: value.detach() for name, value in parameters.items()}
+        gradient = policy_gradient(
+            self.policy, at, rows, self.clip, self.estimator, transformable=self.transformable
+        )
         return inner_step(parameters, gradient, step_sizes)
 
     def through(
@@ -69,7 +74,8 @@ class InnerLoop:
         for rows in drawn:
             if self.recompute and torch.is_grad_enabled() and not self.first_order:
                 here = checkpoint(
-                    self._step_with_graph,
+                    # Checkpoints do not go together with `torch.func`.
+                    replace(self, transformable=False).step,
                     here,
                     step_sizes,
                     rows,
@@ -79,14 +85,6 @@ class InnerLoop:
             else:
                 here = self.step(here, step_sizes, rows)
         return here
-
-    def _step_with_graph(
-        self, parameters: Parameters, step_sizes: Parameters, rows: MixedRows
-    ) -> dict[str, Tensor]:
-        """As `step`, by `torch.autograd`: checkpoints do not go together with `torch.func`."""
-        loss = mixed_loss(self.policy, parameters, rows, self.clip, self.estimator).sum()
-        found = torch.autograd.grad(loss, list(parameters.values()), create_graph=True)
-        return inner_step(parameters, dict(zip(parameters, found, strict=True)), step_sizes)
 
 
 def initial_step_sizes(config: LearnerConfig, parameters: Parameters) -> dict[str, Tensor]:
