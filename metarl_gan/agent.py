@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gymnasium
 from gymnasium import spaces
@@ -15,12 +16,16 @@ from metarl_gan.components import Components
 from metarl_gan.config import Config
 from metarl_gan.context_error import ContextError
 from metarl_gan.data_augmentation import GeneratedAugmentation
+from metarl_gan.dreams import GeneratedDream
 from metarl_gan.envs.single_environment import SingleEnvironment
 from metarl_gan.envs.stepping.sync_vector import SyncTaskVectorEnv
 from metarl_gan.envs.task import Task
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.gan import ConditionalGAN
 from metarl_gan.streams import Streams
+
+if TYPE_CHECKING:
+    from metarl_gan.learners.imagined_vec_env import ImaginedVecEnv
 
 
 class MetaAgent:
@@ -106,10 +111,46 @@ class MetaAgent:
         is of another family's shapes, and for an agent without a trained generator; `ValueError`
         for numbers below 1.
         """
-        parts, gan = self.components, self._trained_gan()
         for name, value in (("n_rollouts", n_rollouts), ("n_steps", n_steps)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}; give 1 or more")
+        dream = self._dream(context, n_rollouts, seed, task)
+        dream = replace(dream, n_steps=n_steps or dream.n_steps)
+        return dream.rollouts(self.components.meta_learner.initial_policy(1))
+
+    def imagined_env(
+        self,
+        context: Transitions,
+        *,
+        n_envs: int = 8,
+        seed: int = 0,
+        task: Task | None = None,
+    ) -> "ImaginedVecEnv":
+        """The generator, under real transitions of one task, as environments to learn in.
+
+        They are a vector environment of Stable-Baselines3, whose models learn in it at no real
+        step: `PPO("MlpPolicy", agent.imagined_env(context)).learn(10_000)`. Episodes are as long
+        as the family's. Arguments and errors as of `imagine`.
+        """
+        # Stable-Baselines3 takes a second to import, and only this needs it.
+        from metarl_gan.learners.imagined_vec_env import ImaginedVecEnv
+
+        dream, parts = self._dream(context, n_envs, seed, task), self.components
+        return ImaginedVecEnv(
+            dream.gan,
+            dream.context,
+            observation_space=parts.observation_space,
+            action_space=parts.action_space,
+            n_envs=n_envs,
+            horizon=parts.horizon,
+            seed=seed,
+        )
+
+    def _dream(
+        self, context: Transitions, n_rollouts: int, seed: int, task: Task | None
+    ) -> GeneratedDream:
+        """What imagining the one task of a context takes."""
+        parts, gan = self.components, self._trained_gan()
         if context.n_tasks != 1:
             raise ContextError(
                 f"the context is of {context.n_tasks} tasks; give that of one: context.select(0)"
@@ -119,9 +160,7 @@ class MetaAgent:
         assert isinstance(augmentation, GeneratedAugmentation)  # there is a GAN
         stream = Streams(seed, parts.device).torch("agent-imagination")
         inferred = augmentation.infer(context, stream, None if task is None else [task])
-        dream = augmentation.dream(context, inferred, stream, n_rollouts)
-        dream = replace(dream, n_steps=n_steps or dream.n_steps)
-        return dream.rollouts(parts.meta_learner.initial_policy(1))
+        return augmentation.dream(context, inferred, stream, n_rollouts)
 
     def _trained_gan(self) -> ConditionalGAN:
         gan = self.components.gan

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
+import gymnasium
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
@@ -60,8 +61,11 @@ class TrainingModel:
         sampler = components.config.sampler
         n_episodes = sampler.support_episodes + sampler.query_episodes
         observations, actions = components.observation_space, components.action_space
-        make = [lambda: SpacesOnly(observations, actions)] * (sampler.tasks_per_batch * n_episodes)
-        self._env = DummyVecEnv(make)
+
+        def make() -> gymnasium.Env:
+            return SpacesOnly(observations, actions)
+
+        self._env = DummyVecEnv([make] * (sampler.tasks_per_batch * n_episodes))
 
     def get_env(self) -> VecEnv:
         """Environments that only carry spaces, one for each episode of a meta-iteration."""

@@ -62,8 +62,11 @@ def _read(path: str | Path) -> Pretrained:
 
 def _require_fit(read: Pretrained, components: Components, path: str | Path) -> None:
     config, learner = components.config, components.config.learner
-    wanted = {"policy.hidden_sizes": read.hidden_sizes, "policy.activation": read.activation}
-    wanted["policy.normalise_observations"] = False
+    wanted = {
+        "policy.hidden_sizes": read.hidden_sizes,
+        "policy.activation": read.activation,
+        "policy.normalise_observations": False,
+    }
     for name, value in wanted.items():
         own = getattr(config.policy, name.removeprefix("policy."))
         if own != value:

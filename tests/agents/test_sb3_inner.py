@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from stable_baselines3 import DQN, SAC
 from stable_baselines3.common.buffers import ReplayBuffer
 from torch import Tensor
 
@@ -41,7 +42,8 @@ def replay(learner, n_rows=12):
     for _ in range(n_rows):
         action = learner.action_space.sample() if learner.settings.algorithm == "DQN" else 0.1
         obs = rng.normal(size=(2, 3)).astype(np.float32)
-        buffer.add(obs[0], obs[1], np.broadcast_to(action, buffer.action_dim), 1.0, 0.0, [{}])
+        actions = np.broadcast_to(action, buffer.action_dim)
+        buffer.add(obs[0], obs[1], actions, np.ones(1), np.zeros(1), [{}])
     return buffer
 
 
@@ -122,13 +124,16 @@ def test_the_target_network_of_dqn_takes_the_weights_from_before():
         network = {name: v.unsqueeze(0) for name, v in state.items() if "others" not in name}
         return task_batched_mlp(network, rows, "tanh")[0]
 
-    target = learner.model.policy.q_net_target(rows[0])
+    assert isinstance(learner.model, DQN)
+    target = learner.model.q_net_target(rows[0])
     torch.testing.assert_close(target, q_values(before))
     assert not torch.allclose(target, q_values(after))
 
 
 def test_options_reach_the_algorithm_and_unknown_ones_are_refused():
-    assert inner("SAC", ent_coef=0.2).model.ent_coef == 0.2
+    model = inner("SAC", ent_coef=0.2).model
+    assert isinstance(model, SAC)
+    assert model.ent_coef == 0.2
     with pytest.raises(ValueError, match=r"SAC.*takes no 'clip_range'.*ent_coef"):
         inner("SAC", clip_range=0.2)
     with pytest.raises(ValueError, match="takes no 'policy'"):
