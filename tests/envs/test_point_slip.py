@@ -46,18 +46,17 @@ def test_back_and_aside_is_firm_and_pays_as_stated():
     assert rewards[0] == 2.0
 
 
-def test_a_full_step_ahead_slips_to_one_side_or_the_other_and_ends_there():
+def test_a_full_step_ahead_slips_to_one_side_or_the_other_and_only_the_next_step_pays_for_it():
     venv = start(400)
-    observations, rewards, terminated, _, _ = move(venv, 1)
+    observations, rewards, *_ = move(venv, 1)
     np.testing.assert_allclose(observations[:, 0], 0.1, rtol=1e-6)
     np.testing.assert_allclose(np.abs(observations[:, 1]), 1.0, rtol=1e-6)
     assert 160 < (observations[:, 1] > 0).sum() < 240
-    assert not rewards.any()
+    np.testing.assert_allclose(rewards, 1.2, rtol=1e-6)
+    observations, rewards, terminated, truncated, _ = move(venv, -1, 1)
+    assert not observations.any()
+    np.testing.assert_array_equal(rewards, -1.0)
     assert not terminated.any()
-    held, rewards, terminated, truncated, _ = move(venv, -1, 1)
-    np.testing.assert_array_equal(held, observations)
-    assert terminated.all()
-    assert not rewards.any()
     assert not truncated.any()
 
 
@@ -66,7 +65,7 @@ def test_slips_are_as_frequent_as_the_step_is_fast():
     slipped = np.abs(observations[:, 1]) > 0.5
     assert slipped.mean() == pytest.approx(0.3, abs=0.03)
     np.testing.assert_allclose(observations[~slipped, 1], 0.0, atol=1e-7)
-    np.testing.assert_allclose(rewards, np.where(slipped, 0.0, 1.06), rtol=1e-6)
+    np.testing.assert_allclose(rewards, 1.06, rtol=1e-6)
     assert abs(observations[:, 1].mean()) < 0.04
 
 
@@ -79,19 +78,22 @@ def test_ahead_and_the_slip_turn_with_the_task():
 
 def test_ditches_can_be_walked_into_and_jumped():
     venv = start()
-    for _ in range(7):
-        _, rewards, *_ = move(venv, 0, 1)
-    assert rewards[0] == 1.0
-    _, rewards, *_ = move(venv, 0, 0.9)  # to 0.79, before the ditch
-    assert rewards[0] == 1.0
-    _, rewards, *_ = move(venv, 0, 0.2)  # to 0.81, in it
-    assert rewards[0] == 0.0
-    venv = start(40)
-    for _ in range(3):
+    for _ in range(6):
         move(venv, 0, 1)
-    observations, rewards, *_ = move(venv, 1)  # from 0.3 to 1.3, beyond, or to -0.7, before
-    np.testing.assert_allclose(rewards, 1.2, rtol=1e-6)
-    assert {round(float(y), 3) for y in observations[:, 1]} == {1.3, -0.7}
+    observations, rewards, *_ = move(venv, 0, 0.9)  # to 0.69, before the ditch
+    assert rewards[0] == 1.0
+    observations, rewards, *_ = move(venv, 0, 0.2)  # to 0.71, in it
+    assert rewards[0] == 1.0
+    np.testing.assert_allclose(observations, [[0.0, 0.71]], rtol=1e-6)
+    observations, rewards, *_ = move(venv, 0, 1)
+    assert rewards[0] == -1.0
+    assert not observations.any()
+    venv = start(40)
+    for _ in range(4):
+        move(venv, 0, 1)
+    observations, *_ = move(venv, 1)  # from 0.4 to 1.4, beyond, or to -0.6, before
+    assert {round(float(y), 3) for y in observations[:, 1]} == {1.4, -0.6}
+    np.testing.assert_allclose(move(venv, -1)[1], 1.0, rtol=1e-6)
 
 
 def test_episodes_differ_by_row_and_reset_and_repeat_with_the_seed():
@@ -116,4 +118,4 @@ def test_episodes_differ_by_row_and_reset_and_repeat_with_the_seed():
 def test_who_knows_walks_back_and_who_trusts_the_mean_falls(split):
     family = make_family("point-slip")
     assert returns(family, walk(-1), split=split).mean() == pytest.approx(family.reference, abs=0.3)
-    assert returns(family, walk(1), split=split).max() == 0.0
+    assert returns(family, walk(1), split=split).max() < 7.5
