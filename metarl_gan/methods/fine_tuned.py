@@ -87,7 +87,7 @@ class TrainedFineTuned(RecordedMethod):
     def adaptation_curve(
         self, tasks: Sequence[Task], episodes: int, *, seed: int, scored_episodes: int
     ) -> AdaptationCurve:
-        (curve,) = self._training.curve(
+        (curve,), _ = self._training.curves(
             tasks,
             episodes,
             Streams(seed),

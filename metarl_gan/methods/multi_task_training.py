@@ -124,7 +124,7 @@ class MultiTaskTraining:
         )
         return best, record
 
-    def curve(
+    def curves(
         self,
         tasks: Sequence[Task],
         episodes: int,
@@ -132,17 +132,18 @@ class MultiTaskTraining:
         *,
         scored_episodes: int,
         candidates: Sequence[FineTuning],
-    ) -> list[AdaptationCurve]:
-        """For each way of fine-tuning, returns after 0, 1, … `episodes` episodes.
+    ) -> tuple[list[AdaptationCurve], int]:
+        """For each way of fine-tuning, returns after 0, 1, … `episodes` episodes; all real steps.
 
-        All episodes of support are played by the policy before fine-tuning, and are the same for
-        all candidates; their steps are part of every curve's.
+        Episodes of support, and those scored before any, are played once for all candidates, by
+        the policy before fine-tuning; their steps are part of every curve's.
         """
-        pool = EnvironmentPool(self._family)
+        pool, real_steps = EnvironmentPool(self._family), 0
         initial = self._learner.for_tasks(len(tasks))
 
         def played(parameters: Parameters, n_episodes: int, name: str) -> Collection:
-            return collect(
+            nonlocal real_steps
+            collection = collect(
                 pool.get(tasks, n_episodes),
                 self._policy,
                 parameters,
@@ -150,6 +151,8 @@ class MultiTaskTraining:
                 seed=streams.integer(f"evaluation-{name}-environments"),
                 deterministic=name == "scored",
             )
+            real_steps += collection.real_steps
+            return collection
 
         before = played(initial, scored_episodes, "scored")
         support = [played(initial, episodes, "support")] if episodes else []
@@ -161,7 +164,7 @@ class MultiTaskTraining:
                 scored.append(played(tuned, scored_episodes, "scored"))
             curves.append(curve_from(tasks, scored, support))
         pool.close()
-        return curves
+        return curves, real_steps
 
     def tensors(self) -> dict[str, Tensor]:
         """A copy of all that acting and fine-tuning need."""
@@ -207,7 +210,7 @@ class MultiTaskTraining:
             FineTuning(step_size=size, n_steps=n_steps, clip=settings.clip)
             for size, n_steps in product(settings.step_sizes, settings.steps)
         ]
-        curves = self.curve(
+        curves, real_steps = self.curves(
             tasks,
             settings.tuning_episodes,
             Streams(self._streams.integer("validation")),
@@ -217,7 +220,7 @@ class MultiTaskTraining:
         scores = [float(curve.returns[:, 1:].mean()) for curve in curves]
         best = max(range(len(scores)), key=scores.__getitem__)
         self.fine_tuning = candidates[best]
-        return scores[best], sum(curve.real_steps for curve in curves)
+        return scores[best], real_steps
 
     def _tuned(
         self, initial: Parameters, support: Collection, count: int, fine_tuning: FineTuning

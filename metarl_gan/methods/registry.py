@@ -64,6 +64,18 @@ def _agents(name: str, summary: str, overrides: Mapping[str, object]) -> dict[st
     }
 
 
+def _algorithms(name: str, summary: str, home: str) -> dict[str, MethodEntry]:
+    """A baseline by PPO and by SAC of Stable-Baselines3."""
+    return {
+        f"{name}-{algorithm}": MethodEntry(
+            summary=f"{algorithm.upper()}, {summary}",
+            home=f"metarl_gan.methods.{home}",
+            overrides={"algorithm": algorithm},
+        )
+        for algorithm in ("ppo", "sac")
+    }
+
+
 METHODS: Mapping[str, MethodEntry] = {
     **_agents("maml", "MAML on policy gradients", {"learner.algorithm": "maml"}),
     **_agents("fomaml", "first-order MAML", {"learner.algorithm": "fomaml"}),
@@ -73,6 +85,16 @@ METHODS: Mapping[str, MethodEntry] = {
         "soft actor-critic under encodings of tasks, off-policy",
         {"learner.algorithm": "context_sac"},
     ),
+    "rl2": MethodEntry(
+        summary="RL²: recurrent PPO that remembers the episodes of a task",
+        home="metarl_gan.methods.rl2:make_rl2",
+    ),
+    "fine-tuned": MethodEntry(
+        summary="one policy for all tasks, fine-tuned to each",
+        home="metarl_gan.methods.fine_tuned:make_fine_tuned",
+    ),
+    **_algorithms("scratch", "from scratch on each task", "scratch:make_scratch"),
+    **_algorithms("oracle", "told which task it is in: an upper reference", "oracle:make_oracle"),
 }
 """By name, in the order of lists."""
 

@@ -1,5 +1,5 @@
 """A recurrent model's memory: through the episodes of a trial, and no further."""
-
+# ruff: noqa: NPY002 - the legacy generator is what Stable-Baselines3 draws from
 
 import numpy as np
 import pytest
@@ -48,9 +48,7 @@ def learner(family=ENDLESS, n_envs=4, n_steps=None, **options):
         arguments = {"n_epochs": 2, "batch_size": 12, **options}
         kwargs = {"lstm_hidden_size": 3, "net_arch": [4]}
         steps = n_steps or block
-        return RecurrentPPO(
-            "MlpLstmPolicy", env, n_steps=steps, policy_kwargs=kwargs, **arguments
-        )
+        return RecurrentPPO("MlpLstmPolicy", env, n_steps=steps, policy_kwargs=kwargs, **arguments)
 
     return Sb3Learner(practice, model, discount=0.9)
 

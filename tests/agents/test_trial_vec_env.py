@@ -105,7 +105,7 @@ def test_a_broken_environment_ends_its_trial_and_is_listed():
     tasks = [COUNTDOWNS.task(length=9.0, fault=fault, from_step=1.0) for fault in (1.0, 0.0)]
     env = trials(COUNTDOWNS, [tasks], told=Nothing(2))
     _, steps = play(env, 3)
-    observations, rewards, done, infos = steps[1]
+    _, rewards, done, infos = steps[1]
     assert done.tolist() == [True, False]
     assert rewards.tolist() == [0.0, 0.5]
     assert infos[0]["TimeLimit.truncated"] is False
