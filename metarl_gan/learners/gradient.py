@@ -7,12 +7,13 @@ from torch import Tensor
 
 from metarl_gan.agents.networks import Parameters, expand_over_tasks
 from metarl_gan.agents.policies import Policy
-from metarl_gan.agents.policy_gradient import PolicyRows
+from metarl_gan.agents.policy_gradient import MixedRows, PolicyRows
 from metarl_gan.config import LearnerConfig
 from metarl_gan.data_augmentation import MixedData, Mixture
 from metarl_gan.dreams import policy_rows
+from metarl_gan.learners.execution import Execution, make_execution
 from metarl_gan.learners.inner_loop import InnerLoop, initial_step_sizes, step_sizes_of
-from metarl_gan.learners.meta_objective import PARAMETERS, STEP_SIZES, MetaObjective
+from metarl_gan.learners.meta_objective import PARAMETERS, STEP_SIZES, MetaObjective, size_of
 from metarl_gan.learners.outer_steps import ClippedSteps, Interpolation, OuterStep
 from metarl_gan.learners.trust_region import TrustRegionStep
 from metarl_gan.meta_learner import Adapted, Experience, MetaLearner
@@ -23,10 +24,17 @@ class GradientMetaLearner(MetaLearner):
     """MAML (Finn et al. 2017), its first-order variant, and Reptile (Nichol et al. 2018).
 
     All tasks adapt together. How the outer loop moves what is learnt, the initial parameters and
-    the step sizes of the inner loop, is the business of an `OuterStep`.
+    the step sizes of the inner loop, is the business of an `OuterStep`. At most `n_threads` threads
+    share the tasks.
     """
 
-    def __init__(self, policy: Policy, config: LearnerConfig, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        config: LearnerConfig,
+        generator: torch.Generator,
+        n_threads: int = 1,
+    ) -> None:
         self.policy = policy
         self.config = config
         self.parameters = {
@@ -39,7 +47,10 @@ class GradientMetaLearner(MetaLearner):
             for name, value in initial_step_sizes(config, self.parameters).items()
         }
         self.loop = InnerLoop.of(policy, config)
-        self._outer_step = _outer_step(config, self.learnt)
+        self.execution = make_execution(
+            config.execution, n_threads=n_threads, device=generator.device
+        )
+        self._outer_step = _outer_step(config, self.learnt, self.execution)
 
     @property
     def learnt(self) -> dict[str, Tensor]:
@@ -67,9 +78,18 @@ class GradientMetaLearner(MetaLearner):
         drawn = []
         for _ in range(self.config.inner_steps):
             rows = mixed.draw(parameters)
-            parameters = self.loop.step(parameters, step_sizes, rows)
+            parameters = self._inner_step(parameters, step_sizes, rows)
             drawn.append(rows)
         return Adapted(parameters=parameters, drawn=tuple(drawn))
+
+    def _inner_step(
+        self, parameters: Parameters, step_sizes: Parameters, rows: MixedRows
+    ) -> dict[str, Tensor]:
+        def step(tasks: slice) -> dict[str, Tensor]:
+            own = {name: value[tasks] for name, value in parameters.items()}
+            return self.loop.step(own, step_sizes, rows.select(tasks))
+
+        return self.execution.per_task(step, size_of(self.policy, [rows]))
 
     def outer_loop(self, adapted: Adapted, query: PolicyRows) -> dict[str, float]:
         """Move the initial parameters so that adapting from them does better on `query`."""
@@ -92,9 +112,9 @@ class GradientMetaLearner(MetaLearner):
         self._outer_step.restore(kept)
 
 
-def _outer_step(config: LearnerConfig, learnt: Parameters) -> OuterStep:
+def _outer_step(config: LearnerConfig, learnt: Parameters, execution: Execution) -> OuterStep:
     if config.algorithm == "reptile":
         return Interpolation(config)
     if config.outer == "trust_region":
         return TrustRegionStep(config)
-    return ClippedSteps(config, learnt)
+    return ClippedSteps(config, learnt, execution)

@@ -61,4 +61,4 @@ def make_meta_learner(
         from metarl_gan.learners.sb3_reptile import Sb3Reptile
 
         return Sb3Reptile(policy, config, stream)
-    return GradientMetaLearner(policy, config.learner, stream)
+    return GradientMetaLearner(policy, config.learner, stream, config.torch_threads)

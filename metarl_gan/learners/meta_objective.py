@@ -11,10 +11,10 @@ from metarl_gan.agents.networks import Parameters, expand_over_tasks
 from metarl_gan.agents.policies import Policy
 from metarl_gan.agents.policy_gradient import MixedRows, PolicyRows, surrogate_loss
 from metarl_gan.config import LearnerConfig
+from metarl_gan.learners.execution import ALL, Size
 from metarl_gan.learners.inner_loop import InnerLoop, step_sizes_of
 from metarl_gan.optimisers import with_prefix
 
-ALL = slice(None)
 PARAMETERS, STEP_SIZES = "parameters.", "step_sizes."
 """Prefixes of the learnt tensors: of the initial policy, and of the inner step sizes."""
 
@@ -43,6 +43,11 @@ class MetaObjective:
     def n_tasks(self) -> int:
         """Tasks of the batch."""
         return self.query.advantages.shape[0]
+
+    @property
+    def size(self) -> Size:
+        """How much there is to compute."""
+        return size_of(self.loop.policy, [*self.drawn, MixedRows(real=self.query)])
 
     def first_episodes(self, share: float) -> "MetaObjective":
         """The same of a share of the episodes, inner loop and query alike."""
@@ -106,6 +111,16 @@ class MetaObjective:
 
     def _query(self, tasks: slice) -> PolicyRows:
         return self.query if tasks == ALL else self.query.select(tasks)
+
+
+def size_of(policy: Policy, batches: Sequence[MixedRows]) -> Size:
+    """How much there is to compute on rows that are gone through one batch after the other."""
+    parts = [part for rows in batches for part in (rows.real, rows.generated) if part is not None]
+    return Size(
+        n_tasks=len(parts[0].advantages),
+        n_rows=max(part.advantages.shape[1] for part in parts),
+        width=max((policy.n_inputs, *policy.hidden_sizes)),
+    )
 
 
 def divergence(policy: Policy, parameters: Parameters, rows: PolicyRows) -> Tensor:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import partial
 from typing import final
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.agents.policy_gradient import MixedRows
 from metarl_gan.config import LearnerConfig
+from metarl_gan.learners.execution import Execution
 from metarl_gan.learners.inner_loop import step_sizes_of
 from metarl_gan.learners.meta_objective import PARAMETERS, STEP_SIZES, MetaObjective
 from metarl_gan.optimisers import optimiser_tensors, restore_optimiser, with_prefix
@@ -46,7 +48,13 @@ class ClippedSteps(OuterStep):
     much below (Schulman et al. 2017, section 4).
     """
 
-    def __init__(self, config: LearnerConfig, learnt: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self,
+        config: LearnerConfig,
+        learnt: Mapping[str, Tensor],
+        execution: Execution,
+    ) -> None:
+        self._execution = execution
         self._config = config
         self._trained = [value for value in learnt.values() if value.requires_grad]
         self._optimiser = torch.optim.Adam(self._trained, lr=config.outer_lr, betas=(0.5, 0.99))
@@ -58,18 +66,25 @@ class ClippedSteps(OuterStep):
         losses = []
         norm = torch.zeros(())
         for _ in range(self._config.outer_epochs):
-            loss = objective.loss(learnt, kl_weight=self._kl_weight)
-            self._optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            loss = self._set_gradient(objective, learnt)
             norm = torch.nn.utils.clip_grad_norm_(self._trained, self._config.max_grad_norm)
             self._optimiser.step()
-            losses.append(loss.detach())
+            losses.append(loss)
         metrics = {
             "outer_loss": float(losses[-1]),
             "outer_gain": float(losses[0] - losses[-1]),
             "meta_gradient_norm": float(norm),
         }
         return metrics | self._adapt_penalty(objective, learnt)
+
+    def _set_gradient(self, objective: MetaObjective, learnt: Parameters) -> Tensor:
+        """Give what is learnt the gradient of the loss, which is returned."""
+        loss, gradient = self._execution.gradient(
+            partial(objective.loss, kl_weight=self._kl_weight), learnt, objective.size
+        )
+        for name, value in gradient.items():
+            learnt[name].grad = value
+        return loss
 
     def tensors(self) -> dict[str, Tensor]:
         kept = {f"optimiser.{k}": v for k, v in optimiser_tensors(self._optimiser).items()}

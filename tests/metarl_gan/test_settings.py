@@ -21,6 +21,7 @@ ELSEWHERE = {
     "environments.backend": "test_broken_tasks",
     "environments.step_timeout_s": "test_broken_tasks",
     "environments.processes": "test_broken_tasks",
+    "learner.execution": "learners/test_execution",
     "learner.checkpoint_inner_steps": "learners/test_inner_loop",
     "logging.validate_every": "test_training_run",
     "logging.checkpoint_every": "test_training_run",

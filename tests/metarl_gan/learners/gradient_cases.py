@@ -40,12 +40,12 @@ def rows_of(learner, seed, dtype, n_choices):
     return replace(rows, log_probs=log_probs + spread)
 
 
-def a_learner(*, dtype=torch.float64, n_choices=None, inner_steps=2, **settings):
+def a_learner(*, dtype=torch.float64, n_choices=None, inner_steps=2, n_threads=1, **settings):
     """A learner, the mixed rows of two inner steps, and query rows."""
     actions = spaces.Discrete(n_choices) if n_choices else ACTIONS
     policy = make_policy(OBSERVATIONS, actions, hidden_sizes=(5,))
     config = LearnerConfig(inner_steps=inner_steps, **settings)
-    learner = GradientMetaLearner(policy, config, stream())
+    learner = GradientMetaLearner(policy, config, stream(), n_threads)
     with torch.no_grad():
         for number, value in enumerate(learner.parameters.values()):
             noise = torch.randn(value.shape, generator=stream(number), dtype=dtype)
@@ -74,3 +74,10 @@ def gradients(learner, drawn, query):
     learnt |= {f"step size of {name}": value for name, value in learner.step_sizes.items()}
     found = torch.autograd.grad(outer_loss(learner, drawn, query), list(learnt.values()))
     return learnt, dict(zip(learnt, found, strict=True))
+
+
+def played(learner, parameters, rows):
+    """The rows as if policies of `parameters [tasks, ...]` had played them: their own actions."""
+    with torch.no_grad():
+        actions, log_probs = learner.policy.sample(parameters, rows.observations, stream(9))
+    return replace(rows, actions=actions, log_probs=log_probs)

@@ -25,6 +25,7 @@ from metarl_gan.learners.execution import (
     parts_of,
 )
 from tests.agents.toys import random_episodes, stream
+from tests.metarl_gan.learners.gradient_cases import Given, a_learner
 
 N_TASKS = 5
 POLICY = make_policy(
@@ -192,3 +193,38 @@ def test_execution_by_name():
     assert made("looped") == (2, False)
     assert made("batched") == made("auto", "cuda:1") == "batched"
     assert made("looped", "cuda") == (2, False)
+
+
+@pytest.fixture
+def single_tasks(monkeypatch):
+    """The tasks of `a_learner` are a part each."""
+    monkeypatch.setattr(execution, "PART_VALUES", 12 * 5)
+    monkeypatch.setattr(execution, "SPLIT_VALUES", 12 * 5)
+
+
+def learnt_by(name, algorithm):
+    """What two meta-batches leave of a learner with an execution, adapted policies included."""
+    settings = {"execution": name, "algorithm": algorithm, "inner_lr": 0.5, "kl_penalty": 0.1}
+    learner, drawn, query = a_learner(n_threads=2, **settings)
+    adapted = {}
+    for number in range(2):
+        outcome = learner.inner_loop(Given(*drawn), len(query.advantages))
+        learner.outer_loop(outcome, query)
+        adapted |= {f"adapted {number} {key}": v for key, v in outcome.parameters.items()}
+    return {**learner.tensors(), **adapted}
+
+
+@pytest.mark.parametrize("algorithm", ["maml", "fomaml"])
+def test_learners_learn_the_same_by_every_execution(algorithm, single_tasks, monkeypatch):
+    counted, parts = [], execution.parts_of
+    monkeypatch.setattr(
+        execution, "parts_of", lambda *args: counted.append(parts(*args)) or parts(*args)
+    )
+    found = {name: learnt_by(name, algorithm) for name in ("looped", "threads", "auto", "batched")}
+    assert {len(one) for one in counted} == {3}
+    # Twice two inner steps and four outer ones, by all but the last.
+    assert len(counted) == 3 * 2 * (2 + 4)
+    for name, value in found["looped"].items():
+        assert torch.equal(found["threads"][name], value), name
+        assert torch.equal(found["auto"][name], value), name
+        torch.testing.assert_close(found["batched"][name], value, rtol=1e-6, atol=1e-9)
