@@ -18,19 +18,15 @@ RETURNS_HEADER = ("method", "seed", "task", "real_episodes", "return", "normalis
 LEARNING_HEADER = ("method", "seed", "real_steps", "seconds", "validation_return")
 
 
-def save_report(
+def summarise(
     folder: Path, *, baseline: str | None = None, thresholds: tuple[float, ...] = ()
-) -> tuple[ComparisonSummary, dict[str, Path]]:
-    """Aggregate the results in a folder and write summary, table, rows and figure there.
+) -> tuple[ComparisonSummary, Results]:
+    """Aggregate the results in a folder.
 
     Args:
         folder: of the results.
         baseline: in place of the plan's.
         thresholds: in place of the plan's.
-
-    Returns:
-        The summary, and the files by kind: "json", "md", "csv", "learning"
-        (CSV too), "png".
 
     Raises:
         ValueError: when there are no results, they do not go together, or none is the baseline's.
@@ -42,26 +38,31 @@ def save_report(
         thresholds=thresholds or expected.thresholds,
     )
     results = read_results(folder, expected)
-    summary = ComparisonSummary.of(results, expected)
+    return ComparisonSummary.of(results, expected), results
+
+
+def save_report(
+    folder: Path, *, baseline: str | None = None, thresholds: tuple[float, ...] = ()
+) -> tuple[ComparisonSummary, dict[str, Path]]:
+    """Aggregate the results in a folder and write summary, table, rows and figure there.
+
+    Takes and raises what `summarise` does.
+
+    Returns:
+        The summary, and the files by kind: "json", "md", "csv", "learning" (CSV too), "png".
+    """
+    summary, results = summarise(folder, baseline=baseline, thresholds=thresholds)
     text = "\n\n".join([verdict(summary), *(grid.as_markdown() for grid in grids(summary))])
     content = {"kind": "comparison-summary", **summary.as_json()}
+    command = summary.command
+    returns, learning = _return_rows(results, summary.scale), _learning_rows(results)
     figure = comparison_figure(summary)
     return summary, {
         "json": write_json(folder / "summary.json", content),
-        "md": write_bytes(folder / "table.md", f"{text}\n\n`{summary.command}`\n".encode()),
-        "csv": write_csv(
-            folder / "returns.csv",
-            RETURNS_HEADER,
-            _return_rows(results, summary.scale),
-            comment=summary.command,
-        ),
-        "learning": write_csv(
-            folder / "learning.csv",
-            LEARNING_HEADER,
-            _learning_rows(results),
-            comment=summary.command,
-        ),
-        "png": write_figure(folder / "comparison.png", figure, description=summary.command),
+        "md": write_bytes(folder / "table.md", f"{text}\n\n`{command}`\n".encode()),
+        "csv": write_csv(folder / "returns.csv", RETURNS_HEADER, returns, comment=command),
+        "learning": write_csv(folder / "learning.csv", LEARNING_HEADER, learning, comment=command),
+        "png": write_figure(folder / "comparison.png", figure, description=command),
     }
 
 

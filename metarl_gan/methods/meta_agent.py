@@ -104,7 +104,9 @@ class TrainedMetaAgent(TrainedMethod):
         self.agent, self._family, self._folder = agent, family, agent.run_folder
         counters = RunFolder.open(self._folder).counters(LAST)
         self._real_steps = int(counters["real_steps"])
-        self._validation_real_steps = int(counters["validation_real_steps"])
+        # The validation at the end of a budget is in the log alone: see `TrainingRun`.
+        validated = [row.get("validation_real_steps") or 0 for row in read_metrics(self._folder)]
+        self._validation_real_steps = int(max(validated, default=0))
         self._training_seconds = float(counters["training_seconds"])
 
     @property
