@@ -7,7 +7,7 @@ from gymnasium import spaces
 from metarl_gan.envs import Choice, ParametricFamily, Uniform
 
 GEARS = spaces.Discrete(3, start=1)
-THRUST = spaces.Box(-1.0, 1.0, (1,), np.float32)
+THRUST = spaces.Box(0.0, 1.0, (1,), np.float32)
 
 
 class Gears(gymnasium.Env):

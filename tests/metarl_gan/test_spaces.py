@@ -8,6 +8,7 @@ from gymnasium import spaces
 
 from metarl_gan.spaces import require_same_spaces, space_from_json, space_to_json
 
+WIDE = spaces.Box(-5.0, 9.0, (2,), np.float64)
 BOX = spaces.Box(-1.0, 1.0, (2,), np.float32)
 
 
@@ -19,6 +20,9 @@ BOX = spaces.Box(-1.0, 1.0, (2,), np.float32)
         spaces.Box(-1, 3, (3,), np.int16),
         spaces.Discrete(4),
         spaces.Discrete(3, start=-2),
+        spaces.MultiDiscrete([2, 3], start=[-1, 4]),
+        spaces.Tuple([spaces.Discrete(3), BOX, spaces.Box(0, 1, ()), spaces.Box(0, 1, (2, 2))]),
+        spaces.Dict({"gear": spaces.Discrete(3, start=1), "thrust": BOX}),
     ],
     ids=str,
 )
@@ -64,3 +68,33 @@ def test_discrete_spaces_fit_if_equal():
     for other in (spaces.Discrete(4), spaces.Discrete(3, start=1)):
         with pytest.raises(ValueError, match="action space"):
             require_same_spaces("x", (BOX, ours), (BOX, other))
+
+
+def pair(choice, box):
+    return spaces.Tuple([choice, box])
+
+
+def named(choice, box):
+    return spaces.Dict([("thrust", box), ("gear", choice)])
+
+
+@pytest.mark.parametrize("made", [pair, named])
+def test_spaces_of_parts_fit_part_by_part(made):
+    ours = made(spaces.Discrete(3), BOX)
+    require_same_spaces("x", (BOX, ours), (BOX, made(spaces.Discrete(3), WIDE)))
+    for other in (
+        made(spaces.Discrete(2), BOX),
+        made(spaces.Discrete(3), spaces.Box(-1, 1, (3,))),
+        spaces.Tuple([spaces.Discrete(3), BOX, BOX]),
+        spaces.Tuple([BOX, spaces.Discrete(3)]),
+        spaces.Dict({"gear": spaces.Discrete(3), "brake": BOX}),
+        spaces.Discrete(3),
+    ):
+        with pytest.raises(ValueError, match="action space"):
+            require_same_spaces("x", (BOX, ours), (BOX, other))
+
+
+def test_the_order_of_names_does_not_matter():
+    ours = spaces.Dict([("thrust", BOX), ("gear", spaces.Discrete(3))])
+    theirs = spaces.Dict([("gear", spaces.Discrete(3)), ("thrust", BOX)])
+    require_same_spaces("x", (BOX, ours), (BOX, theirs))

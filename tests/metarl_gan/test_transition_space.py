@@ -35,6 +35,29 @@ def test_discrete_actions_are_one_hot_from_the_start_of_their_space():
     assert found.dtype == torch.float32
 
 
+def test_actions_of_several_parts_are_continuous_components_and_then_choices():
+    space = space_of(spaces.Tuple([spaces.Discrete(3, start=5), BOX, spaces.Discrete(2)]))
+    actions = torch.tensor([[[5.0, 1.0, 1.0, 1.0]], [[7.0, -50.0, 50.0, 0.0]]])
+    found = space.encode_actions(actions)
+    assert space.action_size == 7
+    assert found.tolist() == [[[0.5, -0.5, 1, 0, 0, 0, 1]], [[-1, 1, 0, 0, 1, 1, 0]]]
+
+
+def test_choices_alone_are_one_hot_side_by_side():
+    space = space_of(spaces.MultiDiscrete([2, 3], start=[0, -1]))
+    found = space.encode_actions(torch.tensor([[1.0, -1.0], [0.0, 1.0]]))
+    assert found.tolist() == [[0, 1, 1, 0, 0], [1, 0, 0, 0, 1]]
+
+
+@pytest.mark.parametrize("action_space", [CHOICE, spaces.Tuple([CHOICE, BOX])])
+def test_rows_after_an_episode_hold_no_choice_and_break_nothing(action_space):
+    """A replay fills up with zeros, and these choices start at 2."""
+    space = space_of(action_space)
+    columns = space.actions.n_columns
+    none = torch.zeros(4, dtype=torch.int64) if columns is None else torch.zeros(4, columns)
+    assert space.encode_actions(none)[:, -4:].sum() == 0
+
+
 @pytest.mark.parametrize("residual", [True, False])
 def test_next_states_come_back_from_their_normalised_targets(residual):
     space, batch = space_of(residual=residual), random_episodes((3, 2, 8))
