@@ -17,6 +17,13 @@ from metarl_gan.bench_imagination import (
     measure_wide_imagination,
     wide_config,
 )
+from metarl_gan.bench_learners import (
+    SAMPLES,
+    SECONDS_OF_ITERATION,
+    TASKS,
+    measure_iteration,
+    measure_meta_gradients,
+)
 from metarl_gan.bench_precision import compare_precisions
 from metarl_gan.bench_timing import Spread, machine
 from metarl_gan.envs import make_family
@@ -40,7 +47,7 @@ def run(
     """Run a benchmark, print its tables, write `bench-<name>.json`.
 
     Args:
-        name: `envs`, `collection`, `imagination`, or `all`.
+        name: `envs`, `collection`, `imagination`, `learners`, or `all`.
         family: the task family to measure on; those of the project's targets if not given.
         seconds: for how long to go on with each table; five rounds are made in any case.
         out: folder of the JSON files; `runs/bench` if not given.
@@ -102,10 +109,20 @@ def envs(family: str | None, seconds: float) -> list[Findings]:
     return [measure_environments(make_family(name), seconds=seconds) for name in names]
 
 
+def learners(family: str | None, seconds: float) -> list[Findings]:
+    """Meta-gradients against a sequential loop over tasks; meta-iterations with all that is in."""
+    names = (family,) if family else tuple(SECONDS_OF_ITERATION)
+    return [
+        *(measure_meta_gradients(tasks, n, seconds=seconds) for tasks in TASKS for n in SAMPLES),
+        *(measure_iteration(make_family(name), seconds=seconds) for name in names),
+    ]
+
+
 BENCHMARKS: Mapping[str, Benchmark] = {
     "envs": envs,
     "collection": collection,
     "imagination": imagination,
+    "learners": learners,
 }
 
 
