@@ -138,8 +138,9 @@ class AdversarialConfig:
     reward_weight: float = 8.0
     terminated_weight: float = 1.0
     anchor_samples: int = 1
-    """Draws of z of which the nearest to the real transition is anchored: with several, the
-    anchor does not pull outcomes that differ by chance to their mean (Li & Malik 2018)."""
+    """Draws of z that the anchor holds against each real transition: with several, by their energy
+    score, which does not pull outcomes that differ by chance to their mean (Gneiting & Raftery
+    2007)."""
     game_every: int = 2
     """Updates of the generator per turn of discriminator and generator against each other."""
     counterfactual_share: float = 0.0

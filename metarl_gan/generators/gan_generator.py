@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.generator import Generator, RowLosses
 from metarl_gan.generator_config import GeneratorConfig
+from metarl_gan.generators.energy_score import energy_score
 from metarl_gan.generators.perceptrons import member_perceptrons, through_perceptrons
 from metarl_gan.transition_space import Rows, TransitionSpace
 
@@ -19,10 +20,12 @@ STATE_BETA, REWARD_BETA = 0.5, 0.1
 class GanGenerator(Generator):
     """Next state and termination from one perceptron, the reward from another.
 
-    `anchor_samples` draws of z compete for each real row, and the nearest is what the row costs:
-    an anchor that does not pull outcomes which differ by chance to their mean (Li & Malik 2018,
-    "Implicit maximum likelihood estimation").
+    With several `anchor_samples`, that many draws of z are held against each real row by their
+    energy score, which does not pull outcomes that differ by chance to their mean. Where no noise
+    is drawn, these draws are the same for all rows.
     """
+
+    fixed_noise: Tensor
 
     def __init__(
         self,
@@ -33,7 +36,8 @@ class GanGenerator(Generator):
     ) -> None:
         super().__init__(space, encoding_size, config.members)
         self._noise_size = config.noise_size
-        self._anchor_samples = anchor_samples
+        draws = anchor_samples if config.noise_size else 1
+        self.register_buffer("fixed_noise", _fixed_noise(draws, self._noise_size), persistent=False)
         conditions = space.state_size + space.action_size + encoding_size
         hidden = config.hidden_sizes
         self.dynamics = member_perceptrons(
@@ -64,37 +68,50 @@ class GanGenerator(Generator):
     def losses(
         self, weights: Parameters, rows: Rows, encoding: Tensor, stream: torch.Generator | None
     ) -> RowLosses:
-        state, logits = self._nearest(weights, rows, encoding, stream)
+        noise = self._noise(rows, stream)
+        draws, n_rows = noise.shape[1:3]
+        conditions = torch.cat([rows.states, rows.actions, encoding], dim=-1)
+        spread = conditions.unsqueeze(1).expand(-1, draws, -1, -1)
+        inputs = torch.cat([spread, noise], dim=-1).flatten(1, 2)
+        changes, logits = (
+            value.unflatten(1, (draws, n_rows)) for value in self.transition(weights, inputs)
+        )
         no_noise = encoding[..., :0]
         rewards = self.rewards(weights, rows.states, rows.actions, rows.changes, encoding, no_noise)
         reward = _smooth_l1(rewards, rows.rewards, REWARD_BETA).squeeze(-1)
         terminated = nn.functional.binary_cross_entropy_with_logits(
-            logits, rows.terminated, reduction="none"
-        ).squeeze(-1)
-        return RowLosses(state=state, reward=reward, terminated=terminated)
+            logits, rows.terminated.unsqueeze(1).expand_as(logits), reduction="none"
+        )
+        return RowLosses(
+            state=_state_loss(changes, rows.changes),
+            reward=reward,
+            terminated=terminated.squeeze(-1).mean(1),
+        )
 
-    def _nearest(
-        self, weights: Parameters, rows: Rows, encoding: Tensor, stream: torch.Generator | None
-    ) -> tuple[Tensor, Tensor]:
-        """Loss of the state `[batch, rows]` and logits of termination, of the nearest draw."""
-        conditions = torch.cat([rows.states, rows.actions, encoding], dim=-1)
-        draws = self._anchor_samples if stream is not None and self._noise_size else 1
-        n_batch, n_rows = conditions.shape[:2]
-        shape = (n_batch, draws, n_rows, self._noise_size)
-        noise = conditions.new_zeros(shape)
-        if stream is not None:
-            noise = torch.randn(shape, generator=stream, device=conditions.device)
-        spread = conditions.unsqueeze(1).expand(-1, draws, -1, -1)
-        inputs = torch.cat([spread, noise], dim=-1).flatten(1, 2)
-        changes, logits = self.transition(weights, inputs)
-        changes = changes.unflatten(1, (draws, n_rows))
-        real = rows.changes.unsqueeze(1).expand_as(changes)
-        losses = _smooth_l1(changes, real, STATE_BETA).mean(-1)
-        if draws == 1:
-            return losses.squeeze(1), logits
-        nearest, index = losses.min(1)
-        logits = logits.unflatten(1, (draws, n_rows))
-        return nearest, logits.gather(1, index[:, None, :, None]).squeeze(1)
+    def _noise(self, rows: Rows, stream: torch.Generator | None) -> Tensor:
+        """The draws that each row is held against, `[batch, draws, rows, noise_size]`."""
+        (n_batch, n_rows), device = rows.valid.shape, rows.changes.device
+        if stream is None:
+            fixed = self.fixed_noise.to(rows.changes.dtype)
+            return fixed[None, :, None].expand(n_batch, -1, n_rows, -1)
+        shape = (n_batch, len(self.fixed_noise), n_rows, self._noise_size)
+        return torch.randn(shape, generator=stream, device=device)
+
+
+def _fixed_noise(draws: int, size: int) -> Tensor:
+    """The same z for every row, `[draws, size]`: 0, or several that are spread as z is."""
+    if draws == 1:
+        return torch.zeros(1, size)
+    # Sobol's points are corners of the cells that they stand for.
+    corners = torch.quasirandom.SobolEngine(size).draw(draws)
+    return torch.special.ndtri(corners + 0.5 / draws)
+
+
+def _state_loss(changes: Tensor, real: Tensor) -> Tensor:
+    """What draws `[batch, draws, rows, size]` cost where `real [batch, rows, size]` happened."""
+    if changes.shape[1] == 1:
+        return _smooth_l1(changes.squeeze(1), real, STATE_BETA).mean(-1)
+    return energy_score(changes, real)
 
 
 def _smooth_l1(prediction: Tensor, target: Tensor, beta: float) -> Tensor:
