@@ -129,8 +129,9 @@ class TrustRegionProblem:
         chain rule `JᵀFJ` is left: `J` how adapted parameters follow the learnt ones, `F` the
         divergence's own Hessian.
         """
-        moved = torch.func.jvp(self._adapt, (self._parts_here(),), (self._parts(vector),))[1]
-        pulled = torch.func.jvp(self._divergence_gradient, (self._here,), (moved,))[1]
+        with torch.no_grad():  # forward mode keeps no graph, and has no step to do again
+            moved = torch.func.jvp(self._adapt, (self._parts_here(),), (self._parts(vector),))[1]
+            pulled = torch.func.jvp(self._divergence_gradient, (self._here,), (moved,))[1]
         back = torch.autograd.grad(
             [self._adapted[name] for name in pulled],
             self._moving,
