@@ -68,7 +68,7 @@ COMMANDS = {
         home="metarl_gan.family_commands:check",
     ),
     "bench": Command(
-        summary="speed of collection and imagination on this machine",
+        summary="speed of collection, imagination and meta-learning on this machine",
         home="metarl_gan.commands:bench",
     ),
 }

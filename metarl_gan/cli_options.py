@@ -183,7 +183,7 @@ class BenchOptions:
     """Measure speeds on this machine."""
 
     name: Annotated[str, tyro.conf.Positional] = "all"
-    """Which benchmark: envs, collection, imagination or all."""
+    """Which benchmark: envs, collection, imagination, learners or all."""
     family: str | None = None
     """Task family to measure on, where the benchmark leaves a choice."""
     seconds: float = 20.0
