@@ -19,7 +19,10 @@ def learners_for(action_space: gymnasium.Space) -> tuple[str, ...]:
     What squashes its actions into the space (SAC, TD3) needs one with finite bounds.
     """
     own: tuple[str, ...] = ANY
-    inner: tuple[str, ...] = SB3_ANY
+    # Stable-Baselines3 has no policies for actions of several parts.
+    inner: tuple[str, ...] = ()
+    if isinstance(action_space, spaces.Box | spaces.Discrete):
+        inner += SB3_ANY
     if isinstance(action_space, spaces.Discrete):
         inner += SB3_DISCRETE
     elif isinstance(action_space, spaces.Box) and action_space.is_bounded():

@@ -11,6 +11,7 @@ from metarl_gan import cli, presets
 from metarl_gan.agents.collector import collect
 from metarl_gan.agents.networks import expand_over_tasks
 from metarl_gan.agents.policies import HybridPolicy, make_policy
+from metarl_gan.config import ConfigError
 from metarl_gan.context_error import ContextError
 from metarl_gan.gan import ConditionalGAN
 from metarl_gan.generator_learner import AdversarialLearner
@@ -85,6 +86,15 @@ def test_from_the_command_line(tmp_path, capsys, monkeypatch):
     assert cli.main(["evaluate", out, *few]) == 0
     assert cli.main(["fidelity", out, *few, "--no-tensorboard"]) == 0
     assert "gears-tuple" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("algorithm", ["context_sac", "sb3_reptile"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_learners_that_know_no_such_actions_say_which_do(kind, algorithm, tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"does not serve .*; those that do: maml, fomaml, reptile$"
+    ):
+        tiny.train(tmp_path / "run", gears(kind), learner__algorithm=algorithm)
 
 
 def played(family, policy, tasks, n_episodes, *, seed, parameters=None):
