@@ -18,7 +18,7 @@ class Memory(ABC):
 
     @abstractmethod
     def add_real(self, batch: Transitions) -> None:
-        """Take real transitions, of the learner's present policy if it is on-policy."""
+        """Take real transitions."""
 
     @abstractmethod
     def add_generated(self, batch: Transitions) -> None:
@@ -66,33 +66,37 @@ class ReplayMemory(Memory):
 
 @final
 class RolloutMemory(Memory):
-    """Real rollouts as they were played, and the latest imagined ones."""
+    """Real rollouts, and the latest imagined ones.
+
+    Both count as played by the present policy. Were real ones held against the policy that did
+    play them, PPO's clip would end a task's adaptation where it ends one update: at a ratio of 1.2.
+    """
 
     def __init__(self, learner: Sb3Inner, share: float) -> None:
         self._learner, self._share = learner, share
-        self._real: list[RolloutRows] = []
-        self._generated: RolloutRows | None = None
+        self._real: list[Transitions] = []
+        self._generated: Transitions | None = None
 
     def add_real(self, batch: Transitions) -> None:
-        self._real.append(rollout_rows(self._learner, batch))
+        self._real.append(batch)
 
     def add_generated(self, batch: Transitions) -> None:
-        self._generated = rollout_rows(self._learner, batch)
+        self._generated = batch
 
     def buffer(self) -> MixedRolloutBuffer:
-        learner = self._learner
+        learner, generated = self._learner, self._generated
         return MixedRolloutBuffer(
             learner.observation_space,
             learner.action_space,
-            RolloutRows.cat(self._real),
-            self._generated,
+            RolloutRows.cat([rollout_rows(learner, batch) for batch in self._real]),
+            None if generated is None else rollout_rows(learner, generated),
             self._share,
         )
 
 
 @torch.no_grad()
 def rollout_rows(learner: Sb3Inner, batch: Transitions) -> RolloutRows:
-    """Rows of rollouts `[1, envs, time]` that the learner's present weights have played.
+    """Rows of rollouts `[1, envs, time]`, as if the learner's present weights had played them.
 
     Advantages are by its own critic (Schulman et al. 2016): a terminated step bootstraps nothing,
     every other last one the value of the observation that it reached.

@@ -76,6 +76,10 @@ def _algorithms(name: str, summary: str, home: str) -> dict[str, MethodEntry]:
     }
 
 
+def _over_sb3(algorithm: str) -> dict[str, object]:
+    return {"learner.algorithm": "sb3_reptile", "learner.sb3_algorithm": algorithm}
+
+
 METHODS: Mapping[str, MethodEntry] = {
     **_agents("maml", "MAML on policy gradients", {"learner.algorithm": "maml"}),
     **_agents("fomaml", "first-order MAML", {"learner.algorithm": "fomaml"}),
@@ -85,6 +89,11 @@ METHODS: Mapping[str, MethodEntry] = {
         "soft actor-critic under encodings of tasks, off-policy",
         {"learner.algorithm": "context_sac"},
     ),
+    **_agents("sb3-reptile-ppo", "Reptile over PPO of Stable-Baselines3", _over_sb3("PPO")),
+    **_agents("sb3-reptile-a2c", "Reptile over A2C of Stable-Baselines3", _over_sb3("A2C")),
+    **_agents("sb3-reptile-sac", "Reptile over SAC of Stable-Baselines3", _over_sb3("SAC")),
+    **_agents("sb3-reptile-td3", "Reptile over TD3 of Stable-Baselines3", _over_sb3("TD3")),
+    **_agents("sb3-reptile-dqn", "Reptile over DQN of Stable-Baselines3", _over_sb3("DQN")),
     "rl2": MethodEntry(
         summary="RL²: recurrent PPO that remembers the episodes of a task",
         home="metarl_gan.methods.rl2:make_rl2",
