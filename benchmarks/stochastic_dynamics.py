@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from point_slips import SPEEDS, slip_figure, slip_frequencies
 from torch import Tensor
 
 from metarl_gan.agents.collector import collect
@@ -28,7 +29,13 @@ from metarl_gan.envs import TaskFamily, make_family
 from metarl_gan.generator_learner import AdversarialLearner
 from metarl_gan.gradient_fidelity import FidelityMeter
 from metarl_gan.presets import preset_overrides
-from metarl_gan.report_files import installed_versions, read_report, write_bytes, write_json
+from metarl_gan.report_files import (
+    installed_versions,
+    read_report,
+    write_bytes,
+    write_figure,
+    write_json,
+)
 from metarl_gan.statistics import BOOTSTRAP_SEED, stratified_bootstrap_interval
 from metarl_gan.streams import Streams
 
@@ -38,7 +45,12 @@ DRIFT_STD, POLICIES_PER_TASK, EPISODES_PER_POLICY = 0.6, 4, 2
 ARMS: dict[str, Mapping[str, object]] = {
     "gan": {},
     "regression": {"adversarial.adversarial_weight": 0.0, "generator.noise_size": 0},
-    "noise without a discriminator": {"adversarial.adversarial_weight": 0.0},
+    "energy score without a discriminator": {"adversarial.adversarial_weight": 0.0},
+    "discriminator without an energy score": {
+        "adversarial.anchor_samples": 1,
+        "adversarial.adversarial_weight": 2.0,
+        "adversarial.game_every": 1,
+    },
     "ensemble": {
         "generator.kind": "ensemble",
         "generator.members": 5,
@@ -54,6 +66,10 @@ WHAT = {
     "coverage": "coverage",
     "worst_error": "error that the gate sees",
     "share": "share that it gives",
+    "slips ahead": "slips at a full step ahead (truth: 1)",
+    "falls ahead": "falls at a full step ahead (truth: 1)",
+    "slips half": "slips at half a step ahead (truth: 0.5)",
+    "slips back": "slips at a full step back (truth: 0)",
 }
 
 
@@ -66,8 +82,8 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", default=list(ARMS))
     parser.add_argument("--split", default="test")
     parser.add_argument("--tasks", type=int, default=20)
-    parser.add_argument("--train-tasks", type=int, default=1000)
-    parser.add_argument("--updates", type=int, default=3000)
+    parser.add_argument("--train-tasks", type=int, default=400)
+    parser.add_argument("--updates", type=int, default=1500)
     parser.add_argument("--context-episodes", type=int, default=5)
     parser.add_argument("--set", nargs="*", default=[], help="settings for all arms, name=value")
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -105,6 +121,12 @@ def run(options: argparse.Namespace, arm: str, seed: int) -> None:
         "worst_error": float(measured.errors.worst.mean()),
         "share": float(measured.share.mean()),
     }
+    slips = {}
+    if options.family == "point-slip":
+        slips = slip_frequencies(components, family, tasks, options.context_episodes)
+        values |= {f"{name} ahead": shares[SPEEDS.index(1.0)] for name, shares in slips.items()}
+        values["slips half"] = slips["slips"][SPEEDS.index(0.5)]
+        values["slips back"] = slips["slips"][SPEEDS.index(-1.0)]
     content = {
         "kind": KIND,
         "arm": arm,
@@ -119,6 +141,7 @@ def run(options: argparse.Namespace, arm: str, seed: int) -> None:
         "config": to_plain(config),
         "versions": installed_versions(),
         "values": values,
+        "slips_by_speed": slips,
         "cosines": {name: cosines.tolist() for name, cosines in measured.cosines.items()},
         "energy_p_value": transitions.energy_p_value,
         "expected_coverage": transitions.expected_coverage,
@@ -168,15 +191,16 @@ def drifting(components: Components, n_tasks: int, stream: torch.Generator) -> d
 
 
 def report(out: Path) -> None:
-    """A table of means over seeds and tasks."""
+    """A table of means over seeds and tasks, and a figure of slips."""
     results = [read_report(path, KIND, "") for path in sorted(out.glob("*/seed-*.json"))]
     if not results:
         sys.exit(f"no results in {out}; run this script with 'run' first")
     arms = [arm for arm in ARMS if any(result["arm"] == arm for result in results)]
-    lines = ["| generator | " + " | ".join(WHAT.values()) + " |", "| --- " * (len(WHAT) + 1) + "|"]
+    what = {name: text for name, text in WHAT.items() if name in results[0]["values"]}
+    lines = ["| generator | " + " | ".join(what.values()) + " |", "| --- " * (len(what) + 1) + "|"]
     for arm in arms:
         mine = [result for result in results if result["arm"] == arm]
-        cells = [_cell(mine, name) for name in WHAT]
+        cells = [_cell(mine, name) for name in what]
         lines.append(f"| {arm} | " + " | ".join(cells) + " |")
     first = results[0]
     real = {name: np.mean([r["values"][name] for r in results]) for name in ("real", "real_20")}
@@ -192,6 +216,9 @@ def report(out: Path) -> None:
     ]
     write_bytes(out / "table.md", "\n".join(lines).encode())
     print("\n".join(lines))
+    if results[0]["slips_by_speed"]:
+        by_arm = {arm: [r["slips_by_speed"] for r in results if r["arm"] == arm] for arm in arms}
+        write_figure(out / "slips.png", slip_figure(by_arm), description=f"{out.name}: slips")
 
 
 def _cell(results: list[Mapping], name: str) -> str:
@@ -200,7 +227,10 @@ def _cell(results: list[Mapping], name: str) -> str:
         rng = np.random.default_rng(BOOTSTRAP_SEED)
         interval = stratified_bootstrap_interval(values, rng=rng)
         return f"{interval.estimate:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
-    return f"{np.mean([result['values'][name] for result in results]):.3f}"
+    values = [result["values"][name] for result in results]
+    if len(values) == 1:
+        return f"{values[0]:.3f}"
+    return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
 def _mean(values: np.ndarray) -> float:

@@ -23,10 +23,14 @@ POINT_GOAL: Overrides = {"learner.discount": 0.95}
 
 POINT_SLIP: Overrides = {
     **POINT_GOAL,
-    # A step has several outcomes, and only the discriminator knows how often each comes.
-    "adversarial.adversarial_weight": 2.0,
+    # A step has several outcomes: the energy score learns how often each comes. Against it the
+    # game has little weight, for it loses what outcomes depend on when it outweighs the score.
     "adversarial.anchor_samples": 4,
+    "adversarial.learning_rate": 4e-3,
+    "adversarial.adversarial_weight": 0.05,
     "adversarial.game_every": 1,
+    "discriminator.spectral_norm": False,
+    "discriminator.r1_weight": 0.1,
 }
 
 PENDULUM: Overrides = {
