@@ -63,13 +63,16 @@ def critic_values(critics: Parameters, inputs: Tensor, actions: Tensor) -> Tenso
     Hidden layers are normalised (Ball et al. 2023, "Efficient online RL with offline data"): values
     of actions that no data has cannot run away.
     """
-    hidden = torch.cat([inputs, actions], dim=-1).unsqueeze(1)
+    joined = torch.cat([inputs, actions], dim=-1)
+    n_batch, n_critics = critics["weight_0"].shape[:2]
+    hidden = joined.unsqueeze(1).expand(-1, n_critics, -1, -1).flatten(0, 1)
     last = len(critics) // 2 - 1
-    for layer in range(last):
-        hidden = torch.matmul(hidden, critics[f"weight_{layer}"]) + critics[f"bias_{layer}"]
-        hidden = nn.functional.layer_norm(hidden, hidden.shape[-1:]).relu()
-    values = torch.matmul(hidden, critics[f"weight_{last}"]) + critics[f"bias_{last}"]
-    return values.squeeze(-1)
+    for layer in range(last + 1):
+        weight, bias = (critics[f"{name}_{layer}"].flatten(0, 1) for name in ("weight", "bias"))
+        hidden = torch.baddbmm(bias, hidden, weight)
+        if layer < last:
+            hidden = nn.functional.layer_norm(hidden, hidden.shape[-1:]).relu()
+    return hidden.view(n_batch, n_critics, -1)
 
 
 @final
