@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import Tensor
@@ -72,7 +72,12 @@ class Sb3Learner:
 
     def learn(self, steps: int, callbacks: Sequence[BaseCallback] = ()) -> None:
         """Take `steps` more real steps, all environments together, and learn from them."""
-        self.model.learn(steps, callback=[*callbacks], log_interval=None, reset_num_timesteps=False)
+        self.model.learn(
+            steps,
+            callback=CallbackList([*callbacks]),
+            log_interval=None,  # pyrefly: ignore[bad-argument-type] - None is what they test for
+            reset_num_timesteps=False,
+        )
 
     def player(
         self, rows: Sequence[Task], *, deterministic: bool, memory: Memory | None = None

@@ -56,7 +56,7 @@ class TrialVecEnv(VecEnv):
         self._pending = np.zeros(0)
         self._block = self._time = 0
         self._episodes = np.zeros(venv.num_envs, np.int64)
-        size = int(np.prod(venv.single_observation_space.shape)) + told.values.shape[1]
+        size = int(np.prod(venv.single_observation_space.shape or ())) + told.values.shape[1]
         space = spaces.Box(-np.inf, np.inf, (size,), np.float32)
         super().__init__(venv.num_envs, space, self._actions.space)
 

@@ -125,7 +125,7 @@ def test_discrete_actions_are_told_one_hot():
     assert env.action_space == spaces.Discrete(2)
     observations, rewards, *_ = env.step(np.array([1]))
     assert rewards.tolist() == [1.0]
-    assert observations[0].tolist() == [1.0, 0.0, 1.0, 1.0, 1.0]
+    assert np.asarray(observations)[0].tolist() == [1.0, 0.0, 1.0, 1.0, 1.0]
 
 
 def test_actions_are_given_in_half_ranges_or_from_0_on():
@@ -149,6 +149,6 @@ def test_actions_are_given_in_half_ranges_or_from_0_on():
     ],
 )
 def test_other_actions_are_refused(space, why):
-    assert why in sb3_problem(space)
+    assert why in (sb3_problem(space) or "")
     with pytest.raises(ValueError, match=why):
         Sb3Actions(space)

@@ -56,11 +56,11 @@ def test_one_policy_learns_what_is_best_for_all_and_fine_tuning_does_the_rest(tm
     assert found[3] > 7.0
 
 
-def test_learns_the_best_that_all_tasks_agree_on(tmp_path):
+def test_learns_the_best_that_all_tasks_agree_on(tmp_path, monkeypatch):
     """All goals are on the right in these tasks: going there is learnt without being told."""
     family = LinearQuadraticPoint(horizon=3)
     tasks = [family.task(goal=goal) for goal in (0.6, 0.8)]
-    family.sample = lambda n, *, split, seed: (tasks * n)[:n]
+    monkeypatch.setattr(family, "sample", lambda n, *, split, seed: (tasks * n)[:n])
     settings = {"tasks_per_batch": 20, "learning_rate": 1e-2, "step_sizes": (0.001,), "steps": (1,)}
     method = FineTuned("f", settings)
     trained = method.train(family, seed=0, max_real_steps=6_000, folder=tmp_path)

@@ -1,5 +1,7 @@
 """Learning from scratch has the task's own episodes and nothing else."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,9 @@ SAC = {"algorithm": "sac", "sac.random_steps": 3, "sac.batch_size": 4}
 
 
 def learnt(settings, family, *, tasks=None, episodes=2, seed=3, scored_episodes=2):
-    trained = Scratch("scratch", settings).train(family, seed=0, max_real_steps=9, folder=None)
+    trained = Scratch("scratch", settings).train(
+        family, seed=0, max_real_steps=9, folder=Path("unused")
+    )
     tasks = tasks or family.sample(3, split="test", seed=seed)
     return trained.adaptation_curve(tasks, episodes, seed=seed, scored_episodes=scored_episodes)
 
