@@ -47,7 +47,9 @@ def test_all_tasks_at_once_are_left_out_where_they_take_gigabytes(monkeypatch):
 
 def test_a_meta_iteration_is_timed_whole_and_by_phases():
     family = make_family("point-goal")
-    found = measure_iteration(family, seconds=0.0, n_tasks=2, n_steps=350, threads=(1,))
+    found = measure_iteration(
+        family, seconds=0.0, most_seconds=1.0, n_tasks=2, n_steps=350, threads=(1,)
+    )
     [timing] = found.timings
     # Three episodes of 100 steps fit, for support and for query.
     assert timing.transitions == 2 * 2 * 3 * 100
