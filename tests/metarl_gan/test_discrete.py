@@ -4,6 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
@@ -12,7 +13,7 @@ import metarl_gan
 from metarl_gan.agents.collector import collect
 from metarl_gan.agents.networks import expand_over_tasks
 from metarl_gan.agents.policies import make_policy
-from metarl_gan.envs import make_family
+from metarl_gan.envs import ParametricFamily, Uniform, make_family
 from metarl_gan.gan import ConditionalGAN
 from metarl_gan.generator_learner import AdversarialLearner
 from metarl_gan.imagination import imagine
@@ -70,6 +71,24 @@ def test_it_is_evaluated_and_its_fidelity_measured(agent):
     found = metarl_gan.fidelity(agent, family, tasks=2)
     assert set(found.gradient_cosine) >= {"generated", "mixed", "real", "shuffled_context"}
     assert np.abs(list(found.gradient_cosine.values())).max() <= 1
+
+
+class Jump(tiny.Walk):
+    """Falls off the line in its first step, unless it stays; choices start at 5."""
+
+    action_space = spaces.Discrete(3, start=5)
+
+    def step(self, action):
+        return super().step([3.0 * (int(action) - 6)])
+
+
+def test_choices_may_start_anywhere_and_episodes_end_before_the_horizon(tmp_path):
+    """What stands in the steps that were never taken must be a choice, too: 0 is none here."""
+    family = ParametricFamily(Jump, {"goal": Uniform(-1.0, 1.0)}, horizon=40, name="jump")
+    agent = tiny.train(tmp_path / "run", family)
+    last = read_metrics(agent.run_folder)[-1]
+    assert np.isfinite(last["outer_loss"])
+    assert last["real_steps"] < 2 * 4 * 2 * 40 / 4
 
 
 def played(family, policy, parameters, tasks, n_episodes, seed):
