@@ -25,6 +25,8 @@ from metarl_gan.gan import ConditionalGAN
 from metarl_gan.streams import Streams
 
 if TYPE_CHECKING:
+    from stable_baselines3.common.vec_env import VecEnv
+
     from metarl_gan.learners.imagined_vec_env import ImaginedVecEnv
 
 
@@ -56,7 +58,7 @@ class MetaAgent:
 
     def adapt(
         self,
-        env: gymnasium.Env,
+        env: "gymnasium.Env | VecEnv",
         episodes: int = 1,
         *,
         generated: bool = True,
@@ -70,11 +72,23 @@ class MetaAgent:
         `generated=False`, the same agent without its generator. Which `task` it is needs telling
         only to an agent whose encoder takes descriptors. The environment stays open.
 
+        A `VecEnv` of Stable-Baselines3 with one environment will do, too. A `VecNormalize` whose
+        statistics are fixed is undone: the agent learns from raw observations and rewards, and the
+        policy takes the observations that it gives.
+
         Raises `ValueError` for other spaces, a negative number of episodes, an environment
         that raises or returns numbers that are not finite, or a generator that needs to know more
         of the task than there is. Warns if what was played is too short for the generator, so
         that the agent adapts on real data alone.
         """
+        if not isinstance(env, gymnasium.Env):
+            # Stable-Baselines3 takes a second to import, and only this needs it.
+            from metarl_gan.agents.sb3_environment import LoneEnvironment
+
+            lone = LoneEnvironment(env)
+            policy = self.adapt(lone, episodes, generated=generated, seed=seed, task=task)
+            lone.seen_through(policy.policy)
+            return policy
         parts = self.components
         parts.require_spaces_of(env, "the environment")
         if episodes < 0:
