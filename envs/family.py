@@ -25,7 +25,8 @@ class TaskFamily(ABC):
         name: The family's name, the first part of its tasks' ids.
         task_space: Parameter ranges and splits.
         observation_space: 1-D `Box`, the same for all tasks.
-        action_space: 1-D `Box` or `Discrete`, the same for all tasks.
+        action_space: 1-D `Box`, `Discrete`, 1-D `MultiDiscrete`, or a `Tuple` or `Dict` of those;
+            the same for all tasks.
         horizon: Time limit of an episode in environment steps.
         floors: Mean return per episode of policies that know nothing, e.g.
             `{"zero_action": -38.3, "random": -63.0}`; empty if not measured.

@@ -18,7 +18,8 @@ class Transitions:
     Attributes:
         observations: Float `[tasks, envs, time, obs]`.
         actions: Float `[tasks, envs, time, act]` as sampled, not clipped; int64
-            `[tasks, envs, time]` for discrete actions.
+            `[tasks, envs, time]` for `Discrete` actions. Those of several parts are rows of
+            `HybridActions`.
         rewards: Float `[tasks, envs, time]`.
         next_observations: Float `[tasks, envs, time, obs]`: what the step reached, also where
             it ended the episode.

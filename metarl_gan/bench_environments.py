@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 from metarl_gan.bench_cases import Findings
 from metarl_gan.bench_timing import Alternative, Ratio, Timing, time_in_turns
+from metarl_gan.envs.errors import FamilyError
 from metarl_gan.envs.family import TaskFamily
 from metarl_gan.envs.mujoco.api import MjData, mj_step
 from metarl_gan.envs.stepping.processors import available_processors
@@ -47,7 +48,14 @@ def measure_environments(
 
     What each of the others steps is the environment that the family is built on, without our
     reward, where there is one. Environments that end are reset within the step.
+
+    Raises `FamilyError` for actions of several parts.
     """
+    if not isinstance(family.action_space, spaces.Box | spaces.Discrete):
+        raise FamilyError(
+            f"{family.name} has the actions {family.action_space}, which the libraries compared take "
+            "in different ways: give a family with Box or Discrete actions"
+        )
     few = min(n_envs, PER_PROCESSOR * available_processors())
     entrants = [_ours(family, backend, n_envs) for backend in family.backends]
     make = _builder(family)
@@ -196,6 +204,6 @@ def _actions(space: gymnasium.Space, n_steps: int, n_envs: int) -> np.ndarray:
     rng = np.random.default_rng(0)
     if isinstance(space, spaces.Discrete):
         return rng.integers(space.start, space.start + space.n, (n_steps, n_envs))
-    assert isinstance(space, spaces.Box)  # families have no others
+    assert isinstance(space, spaces.Box)  # others are refused
     drawn = rng.uniform(space.low, space.high, (n_steps, n_envs, *space.shape))
     return (ACTION_SCALE * drawn).astype(np.float32)

@@ -9,7 +9,8 @@ import pytest
 
 from metarl_gan import bench_environments, bench_timing
 from metarl_gan.bench_timing import Alternative, time_in_turns
-from metarl_gan.envs import make_family
+from metarl_gan.envs import FamilyError, make_family
+from tests.envs.gears import gears
 
 
 @pytest.mark.parametrize("name", ["hopper-physics", "cartpole-physics", "point-goal"])
@@ -65,3 +66,8 @@ def test_processor_time_of_children_counts():
             child.kill()
             child.wait()
     assert 0.25 < timing.cpu_seconds[0] < 3
+
+
+def test_actions_of_several_parts_are_refused():
+    with pytest.raises(FamilyError, match="gears-tuple has the actions Tuple"):
+        bench_environments.measure_environments(gears(), seconds=0.1)
