@@ -41,6 +41,11 @@ class Size:
     n_rows: int
     width: int
 
+    @property
+    def values(self) -> int:
+        """Values of one layer, of all tasks."""
+        return self.n_tasks * self.n_rows * self.width
+
 
 class Execution(ABC):
     """The role: compute a function of a batch of tasks, all at once or some after others.
@@ -102,8 +107,8 @@ class InParts(Execution):
     """Parts of a size that caches and allocators like, each with one thread of torch.
 
     Args:
-        n_threads: What the number of parts is made a multiple of. With 1, small batches remain
-            one part, computed with as many threads as torch has.
+        n_threads: What the number of parts is made a multiple of. Only what is large and cannot
+            be parted, as one task cannot, is left to the threads that torch has itself.
         concurrent: Compute as many parts at a time, or as there are processors; torch lets go of
             Python's lock in its kernels and in all of the backward pass. Otherwise one by one:
             the results are the same, to the bit.
@@ -117,7 +122,9 @@ class InParts(Execution):
         parts = parts_of(size, self.n_threads)
         at_once = min(self.n_threads, len(parts), available_processors())
         if len(parts) == 1:
-            return [function(ALL)]
+            parts = [ALL]
+            if size.values >= SPLIT_VALUES:
+                return [function(ALL)]
         if self.concurrent and at_once > 1:
             return list(_workers(at_once).map(function, parts))
         with _one_torch_thread():
@@ -142,9 +149,8 @@ def parts_of(size: Size, n_threads: int) -> list[slice]:
     As few parts as keep each within `PART_VALUES` or at one task; at least one for every thread
     from `SPLIT_VALUES` on, and as many for each.
     """
-    values = size.n_tasks * size.n_rows * size.width
-    n_parts = -(-values // PART_VALUES)
-    if values >= SPLIT_VALUES:
+    n_parts = -(-size.values // PART_VALUES)
+    if size.values >= SPLIT_VALUES:
         n_parts = -(-n_parts // n_threads) * n_threads
     n_parts = max(1, min(n_parts, size.n_tasks))
     ends = [size.n_tasks * place // n_parts for place in range(n_parts + 1)]

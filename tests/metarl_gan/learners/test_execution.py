@@ -176,6 +176,21 @@ def test_no_more_threads_than_given_each_with_one_of_torch():
     assert found["stop"].tolist() == [1, 2, 3, 5, 5]
 
 
+@pytest.mark.parametrize(("n_rows", "expected"), [(12 * 2, 2), (12 * 2 - 1, 1)])
+def test_one_task_has_torchs_own_threads_if_it_is_large(n_rows, expected):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        size = Size(n_tasks=1, n_rows=n_rows, width=8)
+        way = InParts(n_threads=2, concurrent=True)
+        assert way.results(lambda tasks: (tasks, torch.get_num_threads()), size) == [
+            (slice(None), expected)
+        ]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_failure_in_a_thread_is_the_callers():
     def part(tasks):
         raise ValueError(f"task {tasks.start}")
