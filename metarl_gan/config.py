@@ -81,6 +81,11 @@ class LearnerConfig:
     checkpoint_inner_steps: bool = False
     """Do every inner step again in the outer backward pass: memory of one step, the same numbers;
     for many steps."""
+    execution: Literal["auto", "batched", "looped", "threads"] = "auto"
+    """How gradients of a meta-batch are computed: all tasks at once (`batched`), or in parts that
+    fit the processor's cache, one by one (`looped`) or `torch_threads` at a time (`threads`): the
+    last two give the same numbers to the bit. `auto`: parts on a processor where there is enough
+    to compute, with threads if there are several; all at once on a GPU."""
     outer: Literal["clipped", "trust_region"] = "clipped"
     """`clipped`: `outer_epochs` Adam steps on the clipped surrogate; `trust_region`: one step of
     TRPO, as far as `max_kl` allows."""
