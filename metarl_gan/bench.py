@@ -18,8 +18,7 @@ from metarl_gan.bench_imagination import (
     wide_config,
 )
 from metarl_gan.bench_learners import (
-    SAMPLES,
-    TASKS,
+    SIZES,
     measure_iteration,
     measure_meta_gradients,
 )
@@ -115,7 +114,7 @@ def learners(family: str | None, seconds: float) -> list[Findings]:
     """Meta-gradients against a sequential loop over tasks; meta-iterations with all that is in."""
     names = (family,) if family else tuple(SECONDS_OF_ITERATION)
     return [
-        *(measure_meta_gradients(tasks, n, seconds=seconds) for tasks in TASKS for n in SAMPLES),
+        *(measure_meta_gradients(*size, seconds=seconds) for size in SIZES),
         *(
             measure_iteration(
                 make_family(name), seconds=seconds, most_seconds=SECONDS_OF_ITERATION.get(name)

@@ -24,7 +24,11 @@ from metarl_gan.learners.gradient import GradientMetaLearner
 from metarl_gan.meta_learner import Adapted, Experience, MetaLearner
 from metarl_gan.trainer import Trainer
 
-TASKS, SAMPLES = (20, 100), (20, 100, 400, 2000, 4000)
+SIZES = (
+    *((20, samples) for samples in (20, 100, 400, 2000, 4000)),
+    *((100, samples) for samples in (20, 100, 400, 4000)),
+)
+"""Tasks, and samples of each."""
 N_OBSERVATIONS, N_ACTIONS = 17, 6
 """Of the policy whose meta-gradient is timed: those of a half-cheetah."""
 FEW_SAMPLES, MIN_SPEEDUP_OF_FEW = 100, 4.0
