@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--tasks", type=int, default=20)
     parser.add_argument("--train-tasks", type=int, default=400)
-    parser.add_argument("--updates", type=int, default=1500)
+    parser.add_argument("--updates", type=int, default=1200)
     parser.add_argument("--context-episodes", type=int, default=5)
     parser.add_argument("--set", nargs="*", default=[], help="settings for all arms, name=value")
     parser.add_argument("--out", type=Path, default=RESULTS)
