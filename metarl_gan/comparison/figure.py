@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-STYLES = ("-", "--", ":")
-"""One per round of the colours, so that eighteen methods can be told apart."""
-MARKERS = ("o", "s", "^")
+STYLES = ("-", "--", ":", "-.")
+"""One per round of the colours, so that 24 methods can be told apart."""
+MARKERS = ("o", "s", "^", "D")
 COMMAND_WIDTH = 230
 
 
@@ -94,6 +94,8 @@ def _profiles(axes: "Axes", summary: ComparisonSummary) -> None:
 
 
 def _learning(axes: "Axes", summary: ComparisonSummary) -> None:
+    from matplotlib.ticker import EngFormatter
+
     for index, method in enumerate(summary.methods):
         if method.learning is not None:
             _draw(axes, method.learning, index, method.name)
@@ -103,8 +105,8 @@ def _learning(axes: "Axes", summary: ComparisonSummary) -> None:
     axes.set_ylabel("validation return (IQM)")
     dotted = "; dotted: thresholds" if summary.methods[0].reached else ""
     axes.set_title(f"Learning, on validation tasks{dotted}", loc="left", fontsize=10)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.tick_params(axis="x", labelsize=8)
+    axes.locator_params(axis="x", nbins=6)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.grid(axis="y", alpha=0.25)
 
 

@@ -25,7 +25,7 @@ from metarl_gan.statistics import (
 
 RESAMPLES = 2000
 TAIL = 0.25
-"""Share of the tasks that count as the worst (alpha of the CVaR)."""
+"""Share of a run's tasks that count as its worst (alpha of the CVaR)."""
 LEARNING_POINTS = 50
 
 
@@ -62,18 +62,21 @@ class Reached:
 def cvar_over_tasks(
     scores: ArrayLike, *, rng: np.random.Generator, fraction: float = TAIL
 ) -> Interval:
-    """Mean over the worst `fraction` of the tasks, at least one, by their means over runs (CVaR).
+    """Mean over runs of each run's mean over its worst `fraction` of the tasks (CVaR).
+
+    Of each run by itself: which tasks are bad for it is part of its risk, and bootstrap intervals
+    of worst means over runs would lie below what they are of.
 
     Args:
         scores: `[runs, tasks]`.
         rng: source of the resampling.
-        fraction: in (0, 1].
+        fraction: in (0, 1]; at least one task is taken.
     """
     matrix = score_matrix(scores)
 
     def worst(flat: FloatArray) -> FloatArray:
-        means = flat.reshape(*flat.shape[:-1], *matrix.shape).mean(axis=-2)
-        return conditional_value_at_risk(means, fraction)
+        by_run = flat.reshape(*flat.shape[:-1], *matrix.shape)
+        return np.asarray(conditional_value_at_risk(by_run, fraction).mean(axis=-1))
 
     return stratified_bootstrap_interval(matrix, worst, rng=rng, resamples=RESAMPLES)
 

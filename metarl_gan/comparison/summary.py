@@ -47,7 +47,7 @@ class MethodSummary:
         seeds: that it has results of.
         returns: interquartile means over seeds and tasks.
         scores: the same of normalised scores; `None` where the family knows no scale.
-        cvar: mean of the worst quarter of the tasks, by their means over seeds.
+        cvar: mean over seeds of the mean of each one's worst quarter of the tasks.
         difference: to the baseline, paired by seed and task; `None` for the baseline itself, and
             where the two share no seed.
         improvement: probability of improvement over the baseline; `None` for the baseline itself.

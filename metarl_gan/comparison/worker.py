@@ -11,8 +11,9 @@ from dataclasses import asdict
 
 from metarl_gan.adaptation_report import AdaptationReport
 from metarl_gan.bench_timing import machine
-from metarl_gan.comparison.jobs import RESULT_KIND, ComparisonJob
+from metarl_gan.comparison.jobs import RESULT_KIND, ComparisonJob, as_plain
 from metarl_gan.envs import TaskFamily, make_family
+from metarl_gan.jobs.job import require_same
 from metarl_gan.jobs.pool import end_with_parent
 from metarl_gan.jobs.worker import obey
 from metarl_gan.methods.method import TrainedMethod
@@ -33,10 +34,12 @@ def work(job: ComparisonJob) -> None:
 
     Raises:
         BudgetExceededError: for a method that says that it took more real steps than it was given.
+        ConfigError: where the method's settings are not here what they were in the plan.
     """
     started = time.perf_counter()
     family = make_family(job.family)
     method = job.choice.make(job.preset)
+    require_same(job.run, job.settings, as_plain(method.settings(family)))
     trained = method.train(
         family, seed=job.seed, max_real_steps=job.budget_real_steps, folder=job.run
     )

@@ -58,19 +58,26 @@ def test_strata_agree_with_scipy():
     assert ours.high == pytest.approx(theirs.high, abs=0.02)
 
 
-def test_cvar_is_over_tasks_not_over_runs():
-    # Means over the two seeds: 5 5 1 9 | 4 6 3 7; the worst quarter of eight tasks is 1 and 3.
+def test_cvar_is_over_the_tasks_of_each_run():
+    # The worst quarter of eight tasks: 0 and 0 with one seed, 1 and 2 with the other.
     scores = np.array([[0, 9, 0, 9, 4, 6, 3, 7], [10, 1, 2, 9, 4, 6, 3, 7]])
-    assert cvar_over_tasks(scores, rng=rng()).estimate == pytest.approx(2.0)
-    assert cvar_over_tasks(scores, rng=rng(), fraction=1.0).estimate == pytest.approx(5.0)
+    assert cvar_over_tasks(scores, rng=rng()).estimate == pytest.approx((0 + 1.5) / 2)
+    assert cvar_over_tasks(scores, rng=rng(), fraction=1.0).estimate == pytest.approx(40 / 8)
     # Of three tasks a quarter is one.
     assert cvar_over_tasks([[3.0, 1.0, 2.0]], rng=rng()).estimate == 1.0
 
 
 def test_cvar_resamples_runs_within_tasks():
-    # Task 0 is the worst whatever is drawn: its mean over two seeds is 0, 1 or 2.
+    # Task 0 is the worst whatever is drawn: 0 and 0, 0 and 2, or 2 and 2.
     interval = cvar_over_tasks([[0.0, 50.0, 50.0], [2.0, 50.0, 50.0]], rng=rng())
     assert (interval.low, interval.estimate, interval.high) == (0.0, 1.0, 2.0)
+
+
+def test_the_interval_of_the_cvar_is_about_its_estimate():
+    scores = rng(8).normal(size=(10, 40))
+    interval = cvar_over_tasks(scores, rng=rng())
+    assert interval.low < interval.estimate - 0.05
+    assert interval.estimate + 0.05 < interval.high
 
 
 def test_profile_by_hand():

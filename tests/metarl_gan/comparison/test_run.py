@@ -2,21 +2,28 @@
 
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 
-from metarl_gan import cli, training_run
+from metarl_gan import cli, presets, training_run
+from metarl_gan.cli_options import CompareOptions, parse
 from metarl_gan.comparison import run, worker
-from metarl_gan.comparison.jobs import EvaluationPlan
+from metarl_gan.comparison.command import plan_of
+from metarl_gan.comparison.jobs import ComparisonJob, EvaluationPlan
 from metarl_gan.comparison.results import Expected
 from metarl_gan.comparison.run import compare
 from metarl_gan.config import ConfigError
 from metarl_gan.envs import make_family
+from metarl_gan.jobs import job as job_module
 from metarl_gan.jobs.worker import INTERRUPTED
 from metarl_gan.methods.meta_agent import TrainedMetaAgent
 from metarl_gan.report_files import write_json
 from tests.metarl_gan import tiny
-from tests.metarl_gan.comparison.made_up import BUDGET, SETTINGS, tiny_plan
+from tests.metarl_gan.comparison.made_up import BUDGET, SETTINGS, made_up, tiny_plan
+from tests.test_documentation import blocks, commands
+
+PAGE = "docs/compare.md"
 
 
 def tiny_jobs(folder, **changes):
@@ -79,6 +86,13 @@ def test_a_method_that_overshoots_is_an_error(tmp_path, monkeypatch):
     with pytest.raises(worker.BudgetExceededError, match=r"took 101 real .* 100 were"):
         worker.work(job)
     assert not job.result.exists()
+
+
+def test_a_process_of_other_presets_is_an_error(tmp_path, monkeypatch):
+    job, *_ = tiny_jobs(tmp_path)
+    monkeypatch.setitem(presets.GENERAL, "default", {"policy.initial_std": 0.25})
+    with pytest.raises(ConfigError, match=r"policy\.initial_std 0\.5, now 0\.25"):
+        worker.work(job)
 
 
 def test_a_result_of_other_settings_is_not_taken_for_this_one(tmp_path):
@@ -152,3 +166,25 @@ def test_where_all_jobs_fail_there_is_no_report(tmp_path, monkeypatch):
     done = compare(tiny_plan(seeds=(0,)), tmp_path / "out", say=lambda _: None)
     assert done.summary is None
     assert [failure.code for failure in done.failures] == [3, 3]
+
+
+def test_the_page_asks_for_what_there_is(tmp_path, monkeypatch, capsys):
+    """Its commands are plans, and its script runs; training is left out."""
+
+    def in_no_time(work, n_processes, say):
+        for job in (ComparisonJob.read(Path(item.argument)) for item in work):
+            made_up(Path("results/steps"), job.choice.name, job.seed, [[-2.0, -1.0, -1.0]])
+        return ()
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(job_module, "run_all", in_no_time)
+    lines = [words for words in commands(PAGE) if words[:2] == ["metarl-gan", "compare"]]
+    plans = [parse(CompareOptions, "compare", words[2:]) for words in lines]
+    asked = [options for options in plans if not (options.list_methods or options.report)]
+    assert len(asked) >= 2
+    for options in asked:
+        plan, out = plan_of(options)
+        assert plan.jobs(out, out / "runs")
+    [snippet] = blocks(PAGE, "python")
+    exec(compile(snippet, PAGE, "exec"), {"__name__": "__main__"})
+    assert "one-step 0.5" in capsys.readouterr().out
