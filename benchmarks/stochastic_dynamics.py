@@ -56,8 +56,13 @@ ARMS: dict[str, Mapping[str, object]] = {
         "generator.members": 5,
         "generator.elites": 3,
         "adversarial.adversarial_weight": 0.0,
+        "adversarial.learning_rate": 2e-3,
     },
-    "diffusion": {"generator.kind": "diffusion", "adversarial.adversarial_weight": 0.0},
+    "diffusion": {
+        "generator.kind": "diffusion",
+        "adversarial.adversarial_weight": 0.0,
+        "adversarial.learning_rate": 2e-3,
+    },
 }
 WHAT = {
     "generated": "cosine, generated",
