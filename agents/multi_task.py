@@ -53,6 +53,7 @@ class MultiTaskLearner:
         epochs: Gradient steps on each batch.
         clip: Of the importance ratio.
         max_grad_norm: Longer gradients are scaled down to it.
+        entropy_bonus: Weight of the policy's entropy.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class MultiTaskLearner:
         epochs: int,
         clip: float,
         max_grad_norm: float,
+        entropy_bonus: float = 0.0,
     ) -> None:
         self.policy = policy
         self.parameters = {
@@ -73,6 +75,7 @@ class MultiTaskLearner:
         self._optimiser = torch.optim.Adam(self.parameters.values(), lr=learning_rate)
         self._learning_rate = learning_rate
         self._epochs, self._clip, self._max_grad_norm = epochs, clip, max_grad_norm
+        self._entropy_bonus = entropy_bonus
 
     def for_tasks(self, n_tasks: int) -> dict[str, Tensor]:
         """The one policy's parameters for each of the tasks, `[tasks, ...]`, without gradient."""
@@ -90,6 +93,9 @@ class MultiTaskLearner:
         for _ in range(self._epochs):
             parameters = expand_over_tasks(self.parameters, len(rows.advantages))
             loss = surrogate_loss(self.policy, parameters, rows, self._clip).mean()
+            if self._entropy_bonus:
+                entropy = self.policy.entropy(parameters, rows.observations)
+                loss = loss - self._entropy_bonus * (entropy * rows.weights).sum(-1).mean()
             self._optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.parameters.values(), self._max_grad_norm)

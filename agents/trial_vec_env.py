@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
 from metarl_gan.agents.collector import AllTasksDroppedError, DroppedTask
 from metarl_gan.agents.sb3_actions import Sb3Actions
@@ -146,13 +147,13 @@ class TrialVecEnv(VecEnv):
         """Close the environments."""
         self._venv.close()
 
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:  # noqa: ANN401
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """Stable-Baselines3 asks for `render_mode` alone; nothing else is here to be had."""
         if attr_name != "render_mode":
             raise AttributeError(f"environments that move as arrays have no {attr_name!r} each")
         return [None] * self.num_envs
 
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:  # noqa: ANN401
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:  # noqa: ANN401
         """Refused: see `get_attr`."""
         raise AttributeError(f"environments that move as arrays have no {attr_name!r} each")
 
@@ -160,12 +161,12 @@ class TrialVecEnv(VecEnv):
         self,
         method_name: str,
         *method_args: Any,  # noqa: ANN401
-        indices: Any = None,  # noqa: ANN401
+        indices: VecEnvIndices = None,
         **method_kwargs: Any,  # noqa: ANN401
     ) -> list[Any]:
         """Refused: see `get_attr`."""
         raise AttributeError(f"environments that move as arrays have no {method_name!r} each")
 
-    def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:  # noqa: ANN401
+    def env_is_wrapped(self, wrapper_class: type, indices: VecEnvIndices = None) -> list[bool]:
         """None of them is."""
         return [False] * self.num_envs

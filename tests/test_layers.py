@@ -26,6 +26,7 @@ LAYERS = ("envs", "agents", "metarl_gan", "scripts")
 MAY_NAME_FAMILIES = {
     "metarl_gan.config",  # the default of --family
     "metarl_gan.presets",  # settings that were tuned for a family
+    "metarl_gan.methods.baseline_presets",  # the same, of baselines
     "metarl_gan.demo",  # what the demo plays
     "metarl_gan.bench",  # what the targets are about
 }

@@ -47,6 +47,7 @@ class FineTunedSettings:
     epochs: int = 10
     clip: float = 0.2
     max_grad_norm: float = 1.0
+    entropy_bonus: float = 0.0
     discount: float = 0.97
     gae_lambda: float = 0.95
     step_sizes: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)
@@ -90,6 +91,7 @@ class MultiTaskTraining:
             epochs=settings.epochs,
             clip=settings.clip,
             max_grad_norm=settings.max_grad_norm,
+            entropy_bonus=settings.entropy_bonus,
         )
         self._observations = RunningNormaliser(self._policy.n_inputs)
         self.fine_tuning = FineTuning(step_size=1.0, n_steps=0, clip=settings.clip)

@@ -17,14 +17,14 @@ from metarl_gan.methods.sb3_models import PpoSettings, make_recurrent_ppo
 class Rl2Settings:
     """RL² by recurrent PPO."""
 
-    episodes_per_trial: int = 4
+    episodes_per_trial: int = 2
     """Episodes of a task through which the state is kept in training: those before the last are
     what it adapts on. Evaluation may go on for more."""
-    tasks_at_once: int = 40
+    tasks_at_once: int = 20
     """Tasks per update, a trial of each."""
     lstm_size: int = 64
     """Of the actor's and of the critic's LSTM, which come before the hidden layers."""
-    ppo: PpoSettings = field(default_factory=PpoSettings)
+    ppo: PpoSettings = field(default_factory=lambda: PpoSettings(epochs=5))
 
     def __post_init__(self) -> None:
         for name in ("episodes_per_trial", "tasks_at_once", "lstm_size"):
