@@ -53,8 +53,8 @@ def measure_environments(
     """
     if not isinstance(family.action_space, spaces.Box | spaces.Discrete):
         raise FamilyError(
-            f"{family.name} has the actions {family.action_space}, which the libraries compared take "
-            "in different ways: give a family with Box or Discrete actions"
+            f"{family.name} has the actions {family.action_space}, which the libraries compared "
+            "take in different ways: give a family with Box or Discrete actions"
         )
     few = min(n_envs, PER_PROCESSOR * available_processors())
     entrants = [_ours(family, backend, n_envs) for backend in family.backends]
