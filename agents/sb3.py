@@ -1,5 +1,7 @@
 """The bridge to Stable-Baselines3: our policies as its models."""
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 from gymnasium import spaces
@@ -54,17 +56,14 @@ def as_sb3(
     bounded.
     """
     _require_counterpart(policy, action_space)
-    kind, sizes = _algorithm(policy), list(policy.hidden_sizes)
-    model = kind(
-        "MlpPolicy",
-        SpacesOnly(observation_space, action_space),
-        device="cpu",
-        policy_kwargs={
-            "net_arch": {"pi": sizes, "vf": sizes} if kind is PPO else sizes,
-            "activation_fn": MODULES[policy.activation],
-        },
-        **({} if kind is PPO else {"buffer_size": BUFFER_SIZE}),
-    )
+    kind = _algorithm(policy)
+    arguments: dict[str, Any] = {} if kind is PPO else {"buffer_size": BUFFER_SIZE}
+    arguments["policy_kwargs"] = {
+        "net_arch": list(policy.hidden_sizes),
+        "activation_fn": MODULES[policy.activation],
+    }
+    spaces_only = SpacesOnly(observation_space, action_space)
+    model = kind("MlpPolicy", spaces_only, device="cpu", **arguments)
     actor = _actor(policy, parameters, fold_scale=fold_scale)
     model.policy.load_state_dict(with_actor(model.policy.state_dict(), actor, kind.__name__))
     if isinstance(model, TD3):
