@@ -118,7 +118,7 @@ class Interpolation(OuterStep):
     """Reptile: go part of the way to where the tasks ended, after a step on the query too.
 
     `parameters += reptile_step · (mean over tasks of where they ended - parameters)` (Nichol et
-    al. 2018, equation 3 and algorithm 2).
+    al. 2018, algorithm 2).
     """
 
     def __init__(self, config: LearnerConfig) -> None:
