@@ -97,7 +97,7 @@ def _returns(summary: ComparisonSummary) -> Grid:
     seeds = sorted({len(method.seeds) for method in summary.methods})
     return Grid(
         title=f"Return on {summary.tasks} held-out tasks of {summary.family} ({summary.split} "
-        f"split), {'-'.join(map(str, seeds))} seeds: IQM [95 % interval]",
+        f"split), {'-'.join(map(str, seeds))} seed{'s' * (seeds != [1])}: IQM [95 % interval]",
         header=("method", *(after_episodes(count) for count in range(summary.episodes + 1))),
         rows=tuple(
             (method.name, *map(show_interval, method.returns)) for method in summary.methods

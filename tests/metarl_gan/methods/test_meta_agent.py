@@ -16,13 +16,21 @@ SETTINGS = {k: v for k, v in tiny.TINY.items() if k not in {"family", "iteration
 BUDGET = 150
 
 
+SAC = {"sac.hidden_sizes": (8,), "sac.warm_up_real_steps": 20, "sac.initial_updates": 2}
+
+
 @pytest.mark.parametrize(
-    ("name", "family"), [("maml", tiny.walk), ("reptile-no-generator", tiny.steer)]
+    ("name", "family", "own"),
+    [
+        ("maml", tiny.walk, {}),
+        ("reptile-no-generator", tiny.steer, {}),
+        ("context-sac-no-generator", tiny.walk, SAC),
+        ("sb3-reptile-dqn-no-generator", tiny.steer, {}),
+    ],
 )
-def test_every_step_is_counted_and_none_beyond_the_budget(name, family, tmp_path):
-    trained = require_honest_accounting(
-        make_method(name, SETTINGS), family(), tmp_path / "run", max_real_steps=BUDGET
-    )
+def test_every_step_is_counted_and_none_beyond_the_budget(name, family, own, tmp_path):
+    method = make_method(name, {**SETTINGS, **own})
+    trained = require_honest_accounting(method, family(), tmp_path / "run", max_real_steps=BUDGET)
     # Another meta-iteration might have gone beyond: one takes up to 4 × 2 × 6 steps.
     assert trained.real_steps > BUDGET - 2 * 48
     *_, last = trained.learning_curve
