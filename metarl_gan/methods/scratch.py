@@ -66,9 +66,9 @@ class Scratch(Method):
 
         if problem := sb3_problem(family.action_space):
             return problem
-        if self._settings.of(family).algorithm == "sac" and not isinstance(
-            family.action_space, spaces.Box
-        ):
+        if self._settings.of(family).algorithm == "ppo":
+            return None if family.horizon > 1 else "PPO needs more than a single step to learn from"
+        if not isinstance(family.action_space, spaces.Box):
             return f"SAC needs continuous actions, and these are {family.action_space}"
         return None
 
