@@ -41,8 +41,8 @@ def comparison_figure(summary: ComparisonSummary) -> "Figure":
     most = max(len(method.seeds) for method in summary.methods)
     unfair = "\nNOT a fair comparison: see table" if summary.unequal else ""
     figure.suptitle(
-        f"{summary.family}, {summary.split} split: {most} seed{'s' * (most > 1)} × {summary.tasks} tasks, "
-        f"{summary.budget_real_steps:,} real steps of training{unfair}",
+        f"{summary.family}, {summary.split} split: {most} seed{'s' * (most > 1)} × "
+        f"{summary.tasks} tasks, {summary.budget_real_steps:,} real steps of training{unfair}",
         fontsize=12,
         x=0.01,
         ha="left",

@@ -82,6 +82,16 @@ def _over_sb3(algorithm: str) -> dict[str, object]:
 
 METHODS: Mapping[str, MethodEntry] = {
     **_agents("maml", "MAML on policy gradients", {"learner.algorithm": "maml"}),
+    **_agents(
+        "maml-trpo",
+        "MAML with a trust region in the outer loop",
+        {"learner.algorithm": "maml", "learner.outer": "trust_region"},
+    ),
+    **_agents(
+        "promp",
+        "MAML with ProMP's clipped objective and adaptive penalty",
+        {"learner.algorithm": "maml", "learner.outer": "clipped", "learner.kl_penalty": 1.0},
+    ),
     **_agents("fomaml", "first-order MAML", {"learner.algorithm": "fomaml"}),
     **_agents("reptile", "Reptile", {"learner.algorithm": "reptile"}),
     **_agents(
