@@ -7,6 +7,7 @@ import torch
 from metarl_gan.agents.policies import GaussianPolicy
 from metarl_gan.generator_learner import AdversarialLearner
 from metarl_gan.learners.gradient import GradientMetaLearner
+from metarl_gan.learners.outer_steps import ClippedSteps
 from metarl_gan.run_folder import LAST, RunFolder
 from metarl_gan.run_log import read_metrics
 from metarl_gan.trainer import Trainer
@@ -202,7 +203,9 @@ def test_all_tensors_live_on_the_device_of_the_components():
     assert gan is not None
     assert scale is not None
     assert isinstance(made.meta_learner, GradientMetaLearner)
-    optimisers = (made.meta_learner._outer_step._optimiser, *learner._trainer.optimisers.values())
+    outer_step = made.meta_learner._outer_step
+    assert isinstance(outer_step, ClippedSteps)
+    optimisers = (outer_step._optimiser, *learner._trainer.optimisers.values())
     assert len(optimisers) == 3
     tensors = [
         *made.tensors().values(),

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from metarl_gan.learners.meta_objective import divergence
+from metarl_gan.learners.outer_steps import ClippedSteps
 from metarl_gan.meta_learner import Adapted
 from tests.metarl_gan.learners.gradient_cases import N_TASKS, Given, a_learner, played
 
@@ -104,12 +105,12 @@ def test_a_penalty_keeps_policies_nearer_to_those_that_played():
 
 def test_a_divergence_that_is_no_number_raises_the_weight():
     learner, adapted, query = a_batch(**PENALTY)
-    learner.outer_loop(adapted, query)
-    before = learner._outer_step._kl_weight
+    step = learner._outer_step
+    assert isinstance(step, ClippedSteps)
     with torch.no_grad():
         learner.parameters["bias_0"].fill_(math.nan)
-    learner._outer_step._adapt_penalty(learner.objective(adapted, query), learner.learnt)
-    assert learner._outer_step._kl_weight == 2.0 * before
+    step._adapt_penalty(learner.objective(adapted, query), learner.learnt)
+    assert step._kl_weight == 2.0
 
 
 def test_the_weight_of_the_penalty_is_in_the_checkpoint():

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from metarl_gan.agents.policies import GaussianPolicy
 from metarl_gan.config import ConfigError, LearnerConfig
 from metarl_gan.learners import trust_region
 from metarl_gan.learners.trust_region import TrustRegionProblem, conjugate_gradient
@@ -102,12 +103,12 @@ def test_the_exact_divergence_keeps_within_the_region_too():
     old = {name: value.detach() for name, value in objective.adapted(learner.learnt).items()}
     learner._outer_step.take(objective, learner.learnt, {})
     new = objective.adapted(learner.learnt)
-    states = objective.query.observations
+    states, policy = objective.query.observations, learner.policy
+    assert isinstance(policy, GaussianPolicy)
 
     def moments(parameters):
-        scale = learner.policy.scale()[1]
-        mean = learner.policy.mode(parameters, states) / scale
-        return mean, learner.policy.bounded_log_std(parameters["log_std"]).unsqueeze(-2)
+        mean = policy.mode(parameters, states) / policy.scale()[1]
+        return mean, policy.bounded_log_std(parameters["log_std"]).unsqueeze(-2)
 
     (mean, log_std), (new_mean, new_log_std) = moments(old), moments(new)
     ratio = ((log_std - new_log_std) * 2).exp()
