@@ -71,6 +71,7 @@ class FineTuned(Method):
         kept = load_training(assignment)
         if kept is None:
             kept = training.train(assignment)
+            training.close()
             save_training(assignment, *kept)
         tensors, record = kept
         training.restore(tensors)
@@ -94,4 +95,5 @@ class TrainedFineTuned(RecordedMethod):
             scored_episodes=scored_episodes,
             candidates=[self._training.fine_tuning],
         )
+        self._training.close()
         return curve

@@ -94,6 +94,7 @@ class MultiTaskTraining:
             entropy_bonus=settings.entropy_bonus,
         )
         self._observations = RunningNormaliser(self._policy.n_inputs)
+        self._environments = EnvironmentPool(family)
         self.fine_tuning = FineTuning(step_size=1.0, n_steps=0, clip=settings.clip)
 
     def train(self, assignment: Assignment) -> tuple[dict[str, Tensor], TrainingRecord]:
@@ -140,13 +141,13 @@ class MultiTaskTraining:
         Episodes of support, and those scored before any, are played once for all candidates, by
         the policy before fine-tuning; their steps are part of every curve's.
         """
-        pool, real_steps = EnvironmentPool(self._family), 0
+        real_steps = 0
         initial = self._learner.for_tasks(len(tasks))
 
         def played(parameters: Parameters, n_episodes: int, name: str) -> Collection:
             nonlocal real_steps
             collection = collect(
-                pool.get(tasks, n_episodes),
+                self._environments.get(tasks, n_episodes),
                 self._policy,
                 parameters,
                 streams.torch(f"evaluation-{name}"),
@@ -165,8 +166,11 @@ class MultiTaskTraining:
                 tuned = self._tuned(initial, support[0], count, candidate)
                 scored.append(played(tuned, scored_episodes, "scored"))
             curves.append(curve_from(tasks, scored, support))
-        pool.close()
         return curves, real_steps
+
+    def close(self) -> None:
+        """Close the environments; new ones are made if need be."""
+        self._environments.close()
 
     def tensors(self) -> dict[str, Tensor]:
         """A copy of all that acting and fine-tuning need."""
@@ -190,15 +194,13 @@ class MultiTaskTraining:
 
     def _update(self, tasks: Sequence[Task], index: int, remaining: float) -> int:
         """Collect from tasks and learn: the real steps that it took."""
-        pool = EnvironmentPool(self._family)
         collection = collect(
-            pool.get(tasks, self._settings.episodes_per_task),
+            self._environments.get(tasks, self._settings.episodes_per_task),
             self._policy,
             self._learner.for_tasks(len(tasks)),
             self._streams.torch("practice", index),
             seed=self._streams.integer("practice-environments", index),
         )
-        pool.close()
         rows = self._rows(collection.batch)
         self._learner.update(rows, remaining=remaining if self._settings.anneal else 1.0)
         self._observations.update(collection.batch.observations[collection.batch.valid])

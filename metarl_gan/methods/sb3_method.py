@@ -144,8 +144,8 @@ class _Examination:
             scored.append(score(None))
             for episode in range(episodes if self._remembers else 0):
                 player = self._learner.player(tasks, deterministic=False, memory=memory)
-                seed = streams.integer("evaluation-support-environments", episode)
-                support.append(play(environments.get(tasks, 1), player, seed=seed))
+                start = streams.integer("evaluation-support-environments", episode)
+                support.append(play(environments.get(tasks, 1), player, seed=start))
                 memory = player.memory
                 scored.append(score(memory))
         environments.close()
