@@ -71,6 +71,7 @@ def slip_figure(arms: Mapping[str, Sequence[Mapping[str, list[float]]]]) -> Figu
             )
             axes.plot(SPEEDS, values.mean(0), color=colour, marker="o", label=arm)
         axes.set_ylim(-0.03, 1.03)
+        axes.set_xticks(np.linspace(-1.0, 1.0, 5))
         axes.set_xlabel("step ahead, as a share of a full one")
         axes.set_title(f"share of steps from the start: {title}", loc="left", fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
