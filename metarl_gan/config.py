@@ -248,6 +248,11 @@ class Config:
                 "learner.algorithm is context_sac, which needs a generator that learns, for its "
                 "encodings: generator.kind must not be 'simulator'"
             )
+        if self.augmentation.rejection and self.learner.algorithm == "sb3_reptile":
+            raise ConfigError(
+                "augmentation.rejection weights rows of policy gradients, and algorithms of "
+                "Stable-Baselines3 take rows without weights: leave it out with sb3_reptile"
+            )
         packing, targets = self.discriminator.packing, self.adversarial.targets_per_task
         if packing > targets:
             raise ConfigError(

@@ -60,7 +60,7 @@ class Sb3Reptile(MetaLearner):
         return expand_over_tasks(parameters, n_tasks)
 
     def adapt(self, mixture: Mixture, n_tasks: int) -> Adapted:
-        parameters, scale = self.initial_policy(n_tasks), self._scale()
+        parameters, scale = self.initial_policy(n_tasks), self._scale(mixture.support)
         learners, shares = self._begin(parameters, n_tasks), mixture.share.tolist()
         support = scale.apply(mixture.support)
         memories = [make_memory(*pair) for pair in zip(learners, shares, strict=True)]
@@ -78,7 +78,7 @@ class Sb3Reptile(MetaLearner):
         return Adapted(parameters=parameters)
 
     def update(self, experience: Experience, stream: torch.Generator) -> dict[str, float]:
-        scale, n_tasks = self._scale(), experience.query.n_tasks
+        scale, n_tasks = self._scale(experience.support), experience.query.n_tasks
         learners = self._begin(experience.adapted.parameters, n_tasks)
         support, query = scale.apply(experience.support), scale.apply(experience.query)
         logged = []
@@ -132,23 +132,38 @@ class Sb3Reptile(MetaLearner):
             value.lerp_(ends[name], self.config.reptile_step)
         return math.sqrt(squares)
 
-    def _scale(self) -> InnerScale:
-        policy, std = self.policy, float(self._returns.std)
+    def _scale(self, support: Transitions) -> InnerScale:
+        policy = self.policy
         continuous = isinstance(policy, GaussianPolicy | SquashedGaussianPolicy | NoisyActorPolicy)
         discrete = isinstance(policy, CategoricalPolicy | EpsilonGreedyPolicy)
-        scaled = self.config.sb3_scale_rewards and bool(self._returns.count > 0) and std > MIN_STD
         return InnerScale(
             policy=policy,
             box=policy.scale() if continuous else None,
             first_action=policy.start if discrete else 0,
             clip_actions=not self._settings.on_policy,
-            reward_std=std if scaled else 1.0,
+            reward_std=self._reward_std(support) if self.config.sb3_scale_rewards else 1.0,
         )
+
+    def _reward_std(self, support: Transitions) -> float:
+        """Of discounted returns so far; before any were learnt from, of those of the support.
+
+        Critics that learnt from rewards of another scale would have to unlearn it.
+        """
+        returns = self._returns
+        if not bool(returns.count > 0):
+            returns = RunningNormaliser(1)
+            returns.update(self._discounted(support))
+        std = float(returns.std)
+        return std if std > MIN_STD else 1.0
 
     def _observe_returns(self, batches: Sequence[Transitions]) -> None:
         for batch in batches:
-            returns = discounted_returns(batch.rewards, batch.valid, self.config.discount)
-            self._returns.update(returns[batch.valid].unsqueeze(-1).cpu())
+            self._returns.update(self._discounted(batch))
+
+    def _discounted(self, batch: Transitions) -> Tensor:
+        """What follows each valid step, `[rows, 1]`."""
+        returns = discounted_returns(batch.rewards, batch.valid, self.config.discount)
+        return returns[batch.valid].unsqueeze(-1).cpu()
 
     def _seed(self, name: str) -> int:
         return Streams(self._run_seed).integer(f"sb3-{name}", int(self._updates))

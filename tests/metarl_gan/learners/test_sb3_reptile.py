@@ -177,6 +177,11 @@ def test_the_refusal_comes_before_anything_is_written(tmp_path, algorithm):
     assert not (tmp_path / "run").exists()
 
 
+def test_rows_have_no_weights():
+    with pytest.raises(ConfigError, match=r"rejection weights rows .* leave it out with sb3"):
+        tiny.tiny_components(**settings("PPO"), **{"augmentation.rejection": True})
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [
