@@ -45,7 +45,7 @@ def test_episodes_are_cut_at_the_horizon_and_begin_anew():
     gan.generate = never_ending(gan)
     env = an_env(gan)
     start = env.reset()
-    assert np.shape(start) == (3, 3)
+    assert np.asarray(start).shape == (3, 3)
     steps = play(env, 5)
     for number, (observations, rewards, dones, infos) in enumerate(steps):
         assert rewards.shape == dones.shape == (3,)
