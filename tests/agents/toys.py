@@ -13,6 +13,16 @@ def stream(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+def same_rows(first, second):
+    """Whether two records of tensors and numbers are equal to the bit."""
+    return all(
+        torch.equal(value, getattr(second, name))
+        if isinstance(value, torch.Tensor)
+        else value == getattr(second, name)
+        for name, value in vars(first).items()
+    )
+
+
 def episodes(
     observations,
     rewards,

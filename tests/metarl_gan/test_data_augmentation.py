@@ -22,7 +22,7 @@ from metarl_gan.envs import make_family
 from metarl_gan.gan import ConditionalGAN
 from metarl_gan.held_out_errors import HeldOutErrors
 from metarl_gan.learners.gradient import GradientMetaLearner
-from tests.agents.toys import random_episodes, stream
+from tests.agents.toys import random_episodes, same_rows, stream
 from tests.metarl_gan.toys import (
     BOX,
     OBSERVATIONS,
@@ -174,15 +174,11 @@ def parameters_of(policy, n_tasks=2):
     return expand_over_tasks(policy.initial_parameters(stream()), n_tasks)
 
 
-def same(first, second):
-    return all(torch.equal(value, getattr(second, name)) for name, value in vars(first).items())
-
-
 def test_the_support_s_rows_have_the_learner_s_discount_and_lambda():
     batch, config = random_episodes((2, 2, 8)), LearnerConfig(discount=0.7, gae_lambda=0.4)
     found = policy_rows(batch, config)
-    assert same(found, PolicyRows.from_transitions(batch, discount=0.7, gae_lambda=0.4))
-    assert not same(found, policy_rows(batch, LEARNER))
+    assert same_rows(found, PolicyRows.from_transitions(batch, discount=0.7, gae_lambda=0.4))
+    assert not same_rows(found, policy_rows(batch, LEARNER))
 
 
 @pytest.mark.parametrize(
@@ -255,7 +251,7 @@ def test_without_a_generator_the_support_is_all_there_is():
     drawn = mixture.data.draw({})
     assert drawn.generated is None
     assert drawn.share is None
-    assert same(drawn.real, policy_rows(batch, LEARNER))
+    assert same_rows(drawn.real, policy_rows(batch, LEARNER))
     assert mixture.share.tolist() == [0.0, 0.0]
     assert mixture.errors is None
 
@@ -278,7 +274,7 @@ def test_each_inner_step_imagines_afresh_under_the_policy_it_has():
     imagined = []
     for acting in (parameters, parameters, elsewhere):
         drawn = mixture.data.draw(acting)
-        assert same(drawn.real, policy_rows(batch, LEARNER))
+        assert same_rows(drawn.real, policy_rows(batch, LEARNER))
         assert drawn.share is not None
         assert drawn.share.tolist() == pytest.approx([0.6, 0.6])
         assert drawn.generated is not None

@@ -13,7 +13,7 @@ from metarl_gan.config import LearnerConfig
 from metarl_gan.data_augmentation import GeneratedAugmentation
 from metarl_gan.discriminator import judged_inputs
 from metarl_gan.dreams import GeneratedDream, SimulatedDream, policy_rows
-from tests.agents.toys import random_episodes, stream
+from tests.agents.toys import random_episodes, same_rows, stream
 from tests.metarl_gan import tiny
 from tests.metarl_gan.toys import BOX, OBSERVATIONS, known, replace_fields, small_config, small_gan
 
@@ -52,8 +52,7 @@ def test_rows_are_those_of_the_rollouts():
     dream, _, parameters = a_dream()
     found = again(dream).rows(parameters)
     expected = policy_rows(again(dream).rollouts(parameters), LEARNER)
-    for name, value in vars(expected).items():
-        assert torch.equal(getattr(found, name), value)
+    assert same_rows(found, expected)
     # And asked once more, it dreams something else.
     assert not torch.equal(dream.rows(parameters).actions, dream.rows(parameters).actions)
 
