@@ -1,4 +1,4 @@
-"""Measure the speed of collection, imagination and meta-learning: the same as ``metarl-gan bench``."""
+"""Measure the speed of what takes the time: the same as ``metarl-gan bench``."""
 
 import sys
 

@@ -131,6 +131,7 @@ def test_readme_snippets_are_short() -> None:
         assert len(code) <= 12
 
 
+@pytest.mark.timeout(400)  # several processes, each of which imports everything
 def test_readme_commands_run(tiny_presets: Path) -> None:
     ours = [words for words in commands("README.md") if words[0] == "metarl-gan"]
     assert {words[1] for words in ours} >= {"train", "evaluate", "fidelity"}

@@ -136,7 +136,9 @@ def test_gradients_reach_every_part_and_rows_of_nothing_break_none():
     for value in parameters.values():
         assert value.grad is not None
         assert torch.isfinite(value.grad).all()
-    assert (parameters["bias_1"].grad.abs().amin(0) > 0).all()
+    gradient = parameters["bias_1"].grad
+    assert gradient is not None
+    assert (gradient.abs().amin(0) > 0).all()
 
 
 def test_a_fresh_policy_is_centred_and_indifferent():

@@ -86,6 +86,7 @@ def test_choices_may_start_anywhere_and_episodes_end_before_the_horizon(tmp_path
     """What stands in the steps that were never taken must be a choice, too: 0 is none here."""
     family = ParametricFamily(Jump, {"goal": Uniform(-1.0, 1.0)}, horizon=40, name="jump")
     agent = tiny.train(tmp_path / "run", family)
+    assert agent.run_folder is not None
     last = read_metrics(agent.run_folder)[-1]
     assert np.isfinite(last["outer_loss"])
     assert last["real_steps"] < 2 * 4 * 2 * 40 / 4

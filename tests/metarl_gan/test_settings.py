@@ -48,6 +48,7 @@ VALUES = {
     "sac.hidden_sizes": ((8, 7),),
     "sac.critics": (3,),
     "sac.warm_up_real_steps": (1000,),
+    "sac.branch_steps": (4,),
     "sac.task_updates": (3,),
     "sac.relabelled_rows": (80,),
     "sac.branched_rows": (80,),
