@@ -22,6 +22,9 @@ class SacConfig:
     updates_per_real_step: float = 2.0
     encodings_per_task: int = 4
     """Contexts of each replayed task that it is learnt under, each from one episode."""
+    replayed_tasks: int = 300
+    """Most tasks of the replay that a meta-iteration learns from, drawn anew in each: inferring
+    their contexts again takes time."""
     relabelled_rows: int = 20_000
     """Per iteration: real states and actions of other tasks, with the outcome that the generator
     gives them under a task's encoding."""
@@ -38,6 +41,7 @@ class SacConfig:
             "critics",
             "batch_size",
             "encodings_per_task",
+            "replayed_tasks",
             "branch_steps",
             "task_batch_size",
         ):

@@ -117,7 +117,8 @@ class ContextSac(MetaLearner):
             n_updates = self.config.sac.initial_updates
         seeds = torch.randint(2**62, (3,), generator=stream, device=stream.device).tolist()
         streams = [torch.Generator(device=stream.device).manual_seed(seed) for seed in seeds]
-        material = self._material(experience.replay.stored(), streams[0], streams[1])
+        stored = _some_tasks(experience.replay.stored(), self.config.sac.replayed_tasks, streams[0])
+        material = self._material(stored, streams[0], streams[1])
         losses = self._learn(material, n_updates, streams[2])
         self._updates += n_updates
         return losses
@@ -223,3 +224,11 @@ class ContextSac(MetaLearner):
             next_inputs=self._acting.inputs(rows.next_observations, encoding).unsqueeze(0),
             continues=rows.continues.unsqueeze(0),
         )
+
+
+def _some_tasks(stored: Transitions, most: int, stream: torch.Generator) -> Transitions:
+    """All tasks, or as many as `most` of them at random."""
+    if stored.n_tasks <= most:
+        return stored
+    order = torch.randperm(stored.n_tasks, generator=stream, device=stream.device)
+    return stored.select(order[:most])

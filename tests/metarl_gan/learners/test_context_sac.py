@@ -117,6 +117,18 @@ def test_real_rows_are_all_that_was_stored_and_valid():
         assert torch.equal(rows.continues[own] == 0, ended)
 
 
+def test_only_some_tasks_of_a_large_replay_are_learnt_from(monkeypatch):
+    seen, material = [], ContextSac._material
+
+    def recorded(self, stored, *streams):
+        seen.append(stored.n_tasks)
+        return material(self, stored, *streams)
+
+    monkeypatch.setattr(ContextSac, "_material", recorded)
+    run(a_trainer(sac__replayed_tasks=5))
+    assert seen == [4, 5, 5]
+
+
 def generated_material(**changes):
     trainer = a_trainer(**changes)
     run(trainer)
