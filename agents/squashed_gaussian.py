@@ -110,6 +110,13 @@ class SquashedGaussianPolicy(Policy):
         dtype = actions.dtype
         return (actions - self._middle.to(dtype)) / self._half_range.to(dtype)
 
+    def widened(self, parameters: Parameters, log_std: float) -> dict[str, Tensor]:
+        """The same policies with `log_std` added to their log standard deviations."""
+        last = f"bias_{len(self.hidden_sizes)}"
+        bias = parameters[last].clone()
+        bias[..., self.n_actions :] += log_std
+        return {**parameters, last: bias}
+
     def scale(self) -> tuple[Tensor, Tensor]:
         """Middle and half range of the action space, `[act]` each."""
         return self._middle, self._half_range

@@ -31,6 +31,9 @@ class SacConfig:
     branched_rows: int = 20_000
     """Per iteration: transitions of short rollouts of the policy from a task's own real states."""
     branch_steps: int = 3
+    first_log_std: float = 0.0
+    """Added to the log standard deviation with which a new task is begun: a policy that is sure of
+    the wrong task goes straight to where nothing tells which one it is in."""
     task_updates: int = 0
     """Updates of a task's own copy of the networks in imagination, when it adapts."""
     task_batch_size: int = 64

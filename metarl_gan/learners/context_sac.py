@@ -88,7 +88,8 @@ class ContextSac(MetaLearner):
         self._updates = torch.zeros((), dtype=torch.long, device=device)
 
     def initial_policy(self, n_tasks: int) -> dict[str, Tensor]:
-        return self._parameters(self._priors[torch.arange(n_tasks) % MAX_PRIORS])
+        parameters = self._parameters(self._priors[torch.arange(n_tasks) % MAX_PRIORS])
+        return self._acting.widened(parameters, self.config.sac.first_log_std)
 
     def adapt(self, mixture: Mixture, n_tasks: int) -> Adapted:
         if mixture.context is None:

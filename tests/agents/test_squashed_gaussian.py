@@ -5,7 +5,11 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from metarl_gan.agents.squashed_gaussian import SquashedGaussianPolicy, squash
+from metarl_gan.agents.squashed_gaussian import (
+    LOG_STD_RANGE,
+    SquashedGaussianPolicy,
+    squash,
+)
 from tests.agents.toys import stream
 
 SPACE = spaces.Box(np.array([-1.0, 2.0], np.float32), np.array([3.0, 3.0], np.float32))
@@ -90,6 +94,16 @@ def test_observations_are_standardised_and_encodings_are_not():
     plain = policy.mode(parameters, (observations - mean) / std)
     policy.set_observation_scale(mean, std)
     torch.testing.assert_close(policy.mode(parameters, observations), plain)
+
+
+def test_a_widened_policy_has_the_same_mode_and_more_spread():
+    policy, parameters = a_policy(gain=0.3)
+    wider = policy.widened(parameters, 1.5)
+    observations = some_observations()
+    assert torch.equal(policy.mode(wider, observations), policy.mode(parameters, observations))
+    inputs = policy.inputs(observations, parameters["encoding"].unsqueeze(-2))
+    before, after = (policy.moments(one, inputs)[1] for one in (parameters, wider))
+    torch.testing.assert_close(after, (before + 1.5).clamp(max=LOG_STD_RANGE[1]))
 
 
 def test_unbounded_actions_are_refused():

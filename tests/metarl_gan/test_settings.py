@@ -50,6 +50,7 @@ VALUES = {
     "sac.warm_up_real_steps": (1000,),
     "sac.branch_steps": (4,),
     "sac.replayed_tasks": (3,),
+    "sac.first_log_std": (1.0,),
     "sac.task_updates": (3,),
     "sac.relabelled_rows": (80,),
     "sac.branched_rows": (80,),
