@@ -161,9 +161,12 @@ def test_files_named_in_pages_exist(page: str) -> None:
     assert not missing
 
 
-def test_result_tables_of_the_readme_are_those_of_the_results() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = re.findall(r"(?:^\|.*\n)+", readme.partition("## What comes out")[2], re.MULTILINE)
+@pytest.mark.parametrize(
+    ("page", "after"), [("README.md", "## What comes out"), ("docs/results.md", "# Results")]
+)
+def test_result_tables_of_pages_are_those_of_the_results(page: str, after: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    shown = re.findall(r"(?:^\|.*\n)+", text.partition(after)[2], re.MULTILINE)
     results = "\n".join(
         path.read_text(encoding="utf-8") for path in (ROOT / "benchmarks/results").rglob("table.md")
     )
