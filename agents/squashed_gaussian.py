@@ -62,7 +62,7 @@ class SquashedGaussianPolicy(Policy):
         encoding = parameters["encoding"].unsqueeze(-2)
 
         def sample(observations: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-            inputs = self._joined(observations, encoding)
+            inputs = self.inputs(observations, encoding)
             mean, log_std = self._split(through_layers(layers, inputs, self.activation))
             noise = torch.randn(
                 mean.shape, generator=generator, device=mean.device, dtype=mean.dtype
@@ -94,7 +94,12 @@ class SquashedGaussianPolicy(Policy):
 
     def inputs(self, observations: Tensor, encoding: Tensor) -> Tensor:
         """What the network takes, `[..., n_inputs + encoding_size]`; `encoding` broadcasts."""
-        return self._joined(observations, encoding)
+        scale = self.observation_scale()
+        if scale is not None:
+            mean, std = (value.to(observations.dtype) for value in scale)
+            observations = (observations - mean) / std
+        spread = encoding.expand(*observations.shape[:-1], self.encoding_size)
+        return torch.cat([observations, spread.to(observations.dtype)], dim=-1)
 
     def moments(self, parameters: Parameters, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and bounded log standard deviation before squashing, `[tasks, rows, act]` each."""
@@ -120,14 +125,6 @@ class SquashedGaussianPolicy(Policy):
     def scale(self) -> tuple[Tensor, Tensor]:
         """Middle and half range of the action space, `[act]` each."""
         return self._middle, self._half_range
-
-    def _joined(self, observations: Tensor, encoding: Tensor) -> Tensor:
-        scale = self.observation_scale()
-        if scale is not None:
-            mean, std = (value.to(observations.dtype) for value in scale)
-            observations = (observations - mean) / std
-        spread = encoding.expand(*observations.shape[:-1], self.encoding_size)
-        return torch.cat([observations, spread.to(observations.dtype)], dim=-1)
 
     def _split(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_std = outputs.split(self.n_actions, dim=-1)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from metarl_gan.adaptation_report import AdaptationReport
 from metarl_gan.agent import MetaAgent
@@ -20,6 +19,7 @@ from metarl_gan.evaluator import Evaluator
 from metarl_gan.fidelity_report import FidelityReport
 from metarl_gan.gradient_fidelity import FidelityMeter
 from metarl_gan.presets import with_preset
+from metarl_gan.processor import use_processor
 from metarl_gan.run_folder import BEST, LAST, RunFolder, build_components
 from metarl_gan.streams import Streams
 from metarl_gan.training_run import TrainingRun
@@ -87,7 +87,7 @@ def train(  # noqa: PLR0913 - the names of the public interface; the settings ar
         return _run(run, callback)
     own = _given(seed=seed, generated=generated) | budgets
     made, resolved = _resolve(family, config, preset, own, start)
-    torch.set_num_threads(resolved.torch_threads)
+    use_processor(resolved.torch_threads)
     components = Components.build(
         resolved,
         made.observation_space,
@@ -250,7 +250,7 @@ def _resumed(
     with folder.using(LAST):
         config = resolve(Config(), Layer(source="the run", values=about["config"]))
     config = resolve(config, Layer(source="resume", values=budgets))
-    torch.set_num_threads(config.torch_threads)
+    use_processor(config.torch_threads)
     made = make_family(family if family is not None else config.family)
     with folder.using(LAST):
         components = build_components({**about, "config": to_plain(config)})

@@ -26,6 +26,7 @@ from metarl_gan.bench_precision import compare_precisions
 from metarl_gan.bench_timing import Spread, machine
 from metarl_gan.envs import make_family
 from metarl_gan.envs.family import TaskFamily
+from metarl_gan.processor import keep_freed_memory
 from metarl_gan.report_files import write_json
 from metarl_gan.tables import make_console
 from metarl_gan.usage import UsageError
@@ -63,6 +64,7 @@ def run(
         near = difflib.get_close_matches(name, BENCHMARKS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(BENCHMARKS)}, all"
         raise UsageError(f"unknown benchmark {name!r}; {hint}")
+    keep_freed_memory()
     console, files = make_console(), {}
     for chosen in BENCHMARKS if name == "all" else (name,):
         found = BENCHMARKS[chosen](family, seconds)

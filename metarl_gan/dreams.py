@@ -19,7 +19,7 @@ from metarl_gan.discriminator import judged_inputs
 from metarl_gan.envs.task import Task
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.gan import ConditionalGAN, TaskContext
-from metarl_gan.imagination import imagine
+from metarl_gan.imagination import imagine, visited_states
 
 
 class Dream(ABC):
@@ -77,11 +77,7 @@ class GeneratedDream(Dream):
         if self.support is None:
             shape = (len(self.context.encoding), self.n_rollouts)
             return self.gan.space.draw_starts(shape, self.stream)
-        # Branching from another task's states would imagine where this task never goes.
-        visited = self.support.valid.flatten(1).float()
-        index = torch.multinomial(visited, self.n_rollouts, replacement=True, generator=self.stream)
-        tasks = torch.arange(len(index), device=index.device).unsqueeze(-1)
-        return self.support.observations.flatten(1, 2)[tasks, index]
+        return visited_states(self.support, self.n_rollouts, self.stream)
 
     @torch.no_grad()
     def _acceptance(self, game: AdversarialGame, rollouts: Transitions) -> Tensor:

@@ -52,6 +52,17 @@ def imagine(
     return Transitions(**made)
 
 
+def visited_states(played: Transitions, n_states: int, stream: torch.Generator) -> Tensor:
+    """States `[tasks, n_states, obs]` that each task's own episodes `played` went through.
+
+    Branching from another task's states would imagine where this task never goes.
+    """
+    visited = played.valid.flatten(1).float()
+    index = torch.multinomial(visited, n_states, replacement=True, generator=stream)
+    tasks = torch.arange(len(index), device=index.device).unsqueeze(-1)
+    return played.observations.flatten(1, 2)[tasks, index]
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Part:
     """Some rollouts of some tasks."""

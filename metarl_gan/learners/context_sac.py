@@ -63,7 +63,7 @@ class ContextSac(MetaLearner):
         config: Config,
         stream: torch.Generator,
     ) -> None:
-        self.policy, self.config, self._acting = policy, config, policy
+        self.policy, self.config = policy, config
         self._gan = gan
         critics = initial_critics(
             config.sac.critics,
@@ -89,7 +89,7 @@ class ContextSac(MetaLearner):
 
     def initial_policy(self, n_tasks: int) -> dict[str, Tensor]:
         parameters = self._parameters(self._priors[torch.arange(n_tasks) % MAX_PRIORS])
-        return self._acting.widened(parameters, self.config.sac.first_log_std)
+        return self.sac.policy.widened(parameters, self.config.sac.first_log_std)
 
     def adapt(self, mixture: Mixture, n_tasks: int) -> Adapted:
         if mixture.context is None:
@@ -193,7 +193,7 @@ class ContextSac(MetaLearner):
         for _ in range(n_updates):
             batch = self._batch(material, size - n_generated, n_generated, stream)
             noise = torch.randn(
-                (2, 1, size, self._acting.n_actions), generator=stream, device=stream.device
+                (2, 1, size, self.sac.policy.n_actions), generator=stream, device=stream.device
             )
             losses = self.sac.update(batch, (noise[0], noise[1]))
         named = {name: float(value) for name, value in losses.items()}
@@ -219,10 +219,10 @@ class ContextSac(MetaLearner):
         context = torch.where(rows.context < 0, any_context, rows.context)
         encoding = material.encodings[context, rows.task]
         return SacRows(
-            inputs=self._acting.inputs(rows.observations, encoding).unsqueeze(0),
-            actions=self._acting.from_space(rows.actions).clamp(-1.0, 1.0).unsqueeze(0),
+            inputs=self.sac.policy.inputs(rows.observations, encoding).unsqueeze(0),
+            actions=self.sac.policy.from_space(rows.actions).clamp(-1.0, 1.0).unsqueeze(0),
             rewards=rows.rewards.unsqueeze(0),
-            next_inputs=self._acting.inputs(rows.next_observations, encoding).unsqueeze(0),
+            next_inputs=self.sac.policy.inputs(rows.next_observations, encoding).unsqueeze(0),
             continues=rows.continues.unsqueeze(0),
         )
 

@@ -3,7 +3,7 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,9 +26,8 @@ PerTask = Callable[[slice], dict[str, Tensor]]
 """From some tasks of a batch to tensors `[those tasks, ...]`, by name."""
 
 ALL = slice(None)
-PART_VALUES = 2048 * 64
-"""Most values of one layer in a part of several tasks: with more, memory is taken from the system
-and given back within every step."""
+PART_VALUES = 8192 * 64
+"""Most values of one layer in a part of several tasks: more do not stay in a processor's cache."""
 SPLIT_VALUES = 1536 * 64
 """Values of one layer from which on it pays to give every thread a part."""
 
@@ -125,9 +124,9 @@ class InParts(Execution):
             parts = [ALL]
             if size.values >= SPLIT_VALUES:
                 return [function(ALL)]
-        if self.concurrent and at_once > 1:
-            return list(_workers(at_once).map(function, parts))
         with _one_torch_thread():
+            if self.concurrent and at_once > 1:
+                return _shared_out(function, parts, at_once)
             return [function(part) for part in parts]
 
 
@@ -155,6 +154,36 @@ def parts_of(size: Size, n_threads: int) -> list[slice]:
     n_parts = max(1, min(n_parts, size.n_tasks))
     ends = [size.n_tasks * place // n_parts for place in range(n_parts + 1)]
     return [slice(first, last) for first, last in pairwise(ends)]
+
+
+def _shared_out(
+    function: Callable[[slice], Result], parts: Sequence[slice], n_threads: int
+) -> list[Result]:
+    """`function` of all parts, each by whichever thread is free: this one, and `n_threads - 1`.
+
+    This one works instead of waiting: a system that has to wake two threads of an idle pool may
+    well put both on one processor.
+    """
+    found: dict[int, Result] = {}
+    left = list(reversed(range(len(parts))))
+
+    def work() -> None:
+        while left:
+            try:
+                place = left.pop()
+            except IndexError:  # another thread was faster
+                return
+            found[place] = function(parts[place])
+
+    others = [_workers(n_threads - 1).submit(work) for _ in range(n_threads - 1)]
+    try:
+        work()
+    finally:
+        left.clear()
+        wait(others)
+    for other in others:
+        other.result()
+    return [found[place] for place in range(len(parts))]
 
 
 def _sum(parts: Sequence[Tensor]) -> Tensor:

@@ -10,7 +10,7 @@ from metarl_gan.agents.networks import Parameters
 from metarl_gan.agents.policy import Policy
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.gan import ConditionalGAN, TaskContext
-from metarl_gan.imagination import imagine
+from metarl_gan.imagination import imagine, visited_states
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,14 +113,6 @@ def relabelled(
         )
         made.append(FlatRows(**{name: value.flatten(0, 1) for name, value in vars(batch).items()}))
     return FlatRows.join(made)
-
-
-def visited_states(stored: Transitions, n_states: int, stream: torch.Generator) -> Tensor:
-    """States `[tasks, n_states, obs]` that each task's own episodes went through."""
-    visited = stored.valid.flatten(1).float()
-    index = torch.multinomial(visited, n_states, replacement=True, generator=stream)
-    tasks = torch.arange(len(index), device=index.device).unsqueeze(-1)
-    return stored.observations.flatten(1, 2)[tasks, index]
 
 
 def _flattened(batch: Transitions, context: int) -> FlatRows:

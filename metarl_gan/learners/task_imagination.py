@@ -10,8 +10,7 @@ from metarl_gan.agents.soft_actor_critic import SacRows, SoftActorCritic
 from metarl_gan.agents.squashed_gaussian import SquashedGaussianPolicy
 from metarl_gan.dreams import GeneratedDream
 from metarl_gan.envs.transitions import Transitions
-from metarl_gan.imagination import imagine
-from metarl_gan.learners.generated_rows import visited_states
+from metarl_gan.imagination import imagine, visited_states
 from metarl_gan.sac_config import SacConfig
 
 UPDATES_PER_DREAM = 20

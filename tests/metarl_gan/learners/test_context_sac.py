@@ -8,11 +8,12 @@ import torch
 import metarl_gan
 from metarl_gan.config import ConfigError
 from metarl_gan.evaluator import Evaluator
-from metarl_gan.learners.context_sac import ContextSac
-from metarl_gan.learners.generated_rows import branched, real_rows, relabelled
+from metarl_gan.learners.context_sac import ContextSac, _Material
+from metarl_gan.learners.generated_rows import FlatRows, branched, real_rows, relabelled
 from metarl_gan.trainer import Trainer
 from tests.agents.toys import stream
 from tests.metarl_gan import tiny
+from tests.metarl_gan.solvable import LinearQuadraticPoint
 
 SAC = {
     "learner.algorithm": "context_sac",
@@ -253,3 +254,96 @@ def test_discrete_actions_are_refused_with_what_serves_them():
 def test_a_simulator_has_no_encodings():
     with pytest.raises(ConfigError, match="simulator"):
         tiny.tiny_config(**{"learner.algorithm": "context_sac", "generator.kind": "simulator"})
+
+
+def test_a_real_row_goes_with_an_encoding_of_its_own_task_and_a_generated_one_with_its_own():
+    trainer = a_trainer()
+    run(trainer)
+    learner = learner_of(trainer)
+    # Encodings that say which context (first) and which task (second) they are of.
+    tasks, contexts = torch.meshgrid(torch.arange(6.0), torch.arange(3.0), indexing="xy")
+    encodings = torch.stack([contexts, tasks], dim=-1)
+    n_rows = 30
+    task = torch.arange(n_rows) % 6
+    rows = FlatRows(
+        observations=task.float().unsqueeze(-1).expand(-1, 2),
+        actions=torch.zeros(n_rows, 1),
+        rewards=task.float(),
+        next_observations=torch.zeros(n_rows, 2),
+        continues=torch.ones(n_rows),
+        task=task,
+        context=torch.full((n_rows,), -1),
+    )
+    made = replace(rows, rewards=rows.rewards + 100.0, context=torch.full((n_rows,), 2))
+    material = _Material(real=rows, generated=made, encodings=encodings)
+    batch = learner._batch(material, 40, 24, stream())
+    for inputs in (batch.inputs, batch.next_inputs):
+        told = inputs[0, :, -2:]
+        assert torch.equal(told[:, 1], batch.rewards[0] % 100.0)
+        assert set(told[:40, 0].tolist()) == {0.0, 1.0, 2.0}
+        assert set(told[40:, 0].tolist()) == {2.0}
+    assert (batch.rewards[0, :40] < 100.0).all()
+    assert (batch.rewards[0, 40:] >= 100.0).all()
+
+
+def test_the_context_of_a_task_is_of_one_of_its_own_episodes(monkeypatch):
+    trainer = a_trainer()
+    run(trainer)
+    learner, replay, gan = (
+        learner_of(trainer),
+        trainer.generator_learner.replay,
+        trainer.components.gan,
+    )
+    assert replay is not None
+    assert gan is not None
+    stored, taken = replay.stored(), []
+    monkeypatch.setattr(gan, "take_in", taken.append)
+    learner._contexts(stored, stream())
+    [context] = taken
+    own = gan.space.rows(stored)
+    for task in range(stored.n_tasks):
+        found = {tuple(row) for row in context.changes[task][context.valid[task]].tolist()}
+        episodes = [
+            {tuple(row) for row in own.changes[task, e][stored.valid[task, e]].tolist()}
+            for e in range(stored.rewards.shape[1])
+        ]
+        assert found
+        assert any(found <= episode for episode in episodes)
+
+
+@pytest.mark.slow
+def test_a_linear_quadratic_point_is_walked_to_its_goal():
+    """To the known optimum, within a fifth of what knowing the task is worth."""
+    family = LinearQuadraticPoint()
+    settings = {
+        **SAC,
+        "learner.discount": 1.0,
+        "sampler.tasks_per_batch": 20,
+        "sampler.support_episodes": 2,
+        "sampler.query_episodes": 2,
+        "encoder.hidden_sizes": (32,),
+        "generator.hidden_sizes": (32,),
+        "generator.inversion_steps": 5,
+        "adversarial.adversarial_weight": 0.0,
+        "adversarial.initial_updates": 300,
+        "adversarial.updates_per_iteration": 60,
+        "adversarial.tasks_per_update": 32,
+        "adversarial.targets_per_task": 16,
+        "adversarial.replay_tasks": 200,
+        "sac.hidden_sizes": (32, 32),
+        "sac.learning_rate": 3e-3,
+        "sac.warm_up_real_steps": 1200,
+        "sac.initial_updates": 400,
+        "sac.updates_per_real_step": 0.3,
+        "sac.batch_size": 128,
+        "sac.relabelled_rows": 2000,
+        "sac.branched_rows": 2000,
+    }
+    trainer = Trainer(tiny.tiny_components(family, **settings), family)
+    run(trainer, 16)
+    found = tiny.curve(trainer.components, family, n_tasks=30, seed=0)
+    best, idle = (
+        sum(value(task) for task in found.tasks) / 30
+        for value in (family.best_return, family.idle_return)
+    )
+    assert best - found.returns[:, -1].mean() < 0.2 * (best - idle)

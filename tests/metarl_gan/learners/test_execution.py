@@ -1,6 +1,7 @@
 """Whoever computes which tasks: the numbers are those of a plain loop over tasks."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -166,7 +167,7 @@ def test_no_more_threads_than_given_each_with_one_of_torch():
         found = InParts(n_threads=2, concurrent=True).per_task(part, SIZE)
         assert torch.get_num_threads() == 2
         assert len(seen) == 2
-        assert threading.get_ident() not in {thread for thread, _ in seen}
+        assert threading.get_ident() in {thread for thread, _ in seen}  # works instead of waiting
         both = threading.Barrier(1)
         InParts(n_threads=2, concurrent=False).per_task(part, SIZE)
         assert torch.get_num_threads() == 2
@@ -174,6 +175,24 @@ def test_no_more_threads_than_given_each_with_one_of_torch():
         torch.set_num_threads(before)
     assert {threads for _, threads in seen} == {1}
     assert found["stop"].tolist() == [1, 2, 3, 5, 5]
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_an_error_of_any_thread_is_raised_when_all_have_stopped(broken):
+    both, done = threading.Barrier(2, timeout=10), []
+
+    def part(tasks):
+        # One is this thread's, the other another's: which is which, nothing says.
+        own = threading.current_thread() is threading.main_thread()
+        both.wait()
+        if own == bool(broken):
+            raise ValueError("broken")
+        done.append(tasks)
+        return tasks
+
+    with pytest.raises(ValueError, match="broken"):
+        InParts(n_threads=2, concurrent=True).results(part, replace(SIZE, n_tasks=2))
+    assert len(done) == 1
 
 
 @pytest.mark.parametrize(("n_rows", "expected"), [(12 * 2, 2), (12 * 2 - 1, 1)])
