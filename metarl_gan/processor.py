@@ -31,4 +31,4 @@ def keep_freed_memory() -> bool:
     if set_option is None:
         return False
     options = {M_MMAP_THRESHOLD: LARGEST_KEPT, M_TRIM_THRESHOLD: MOST_KEPT}
-    return all([set_option(option, n_bytes) for option, n_bytes in options.items()])
+    return sum(set_option(option, n_bytes) for option, n_bytes in options.items()) == len(options)
