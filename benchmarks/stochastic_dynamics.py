@@ -46,10 +46,11 @@ ARMS: dict[str, Mapping[str, object]] = {
     "gan": {},
     "regression": {"adversarial.adversarial_weight": 0.0, "generator.noise_size": 0},
     "energy score without a discriminator": {"adversarial.adversarial_weight": 0.0},
-    "discriminator without an energy score": {
-        "adversarial.anchor_samples": 1,
-        "adversarial.adversarial_weight": 2.0,
-        "adversarial.game_every": 1,
+    "discriminator beside a regression": {"adversarial.anchor_samples": 1},
+    "discriminator of single outcomes": {
+        "discriminator.objective": "non_saturating",
+        "discriminator.r1_weight": 0.1,
+        "adversarial.adversarial_weight": 0.05,
     },
     "ensemble": {
         "generator.kind": "ensemble",

@@ -237,18 +237,23 @@ class AdversarialTrainer:
         assert optimiser is not None  # there is a game
         losses: Losses = {}
         real, steps = self._real(targets), self.config.discriminator.steps
-        generated = self._rolled_out(conditioned, targets, stream)
+
+        def draws() -> Tensor:
+            made = [self._rolled_out(conditioned, targets, stream) for _ in range(game.n_draws)]
+            return torch.cat(made, dim=1)
+
+        generated = draws()
         encoding = conditioned.encoding.repeat(self.config.generator.members, 1)
         for step in range(steps):
             if step:
                 with torch.no_grad():
-                    generated = self._rolled_out(conditioned, targets, stream)
-            losses = game.discriminator_loss(real, generated.detach(), encoding.detach(), stream)
+                    generated = draws()
+            losses = game.discriminator_loss(real, generated.detach(), encoding, stream)
             optimiser.zero_grad(set_to_none=True)
             losses["discriminator_loss"].backward()
             optimiser.step()
         if steps > 1:
-            generated = self._rolled_out(conditioned, targets, stream)
+            generated = draws()
         return losses | game.generator_loss(real, generated, encoding)
 
     def _real(self, targets: Rows) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from metarl_gan.discriminator import Discriminator
 from metarl_gan.generator_config import DiscriminatorConfig
+from metarl_gan.generators.energy_score import distance, energy_score
 
 MAX_LOG_RATIO = 30.0
 """Beyond this a log density ratio says nothing more, and its exponential would overflow."""
@@ -29,6 +30,11 @@ class AdversarialGame:
         self._discriminator = discriminator
         self._config = config
 
+    @property
+    def n_draws(self) -> int:
+        """Generated rows for each real one: all first draws come first, then all second ones."""
+        return 2 if self._config.objective == "cramer" else 1
+
     def discriminator_loss(
         self, real: Tensor, generated: Tensor, encoding: Tensor, stream: torch.Generator
     ) -> dict[str, Tensor]:
@@ -41,19 +47,28 @@ class AdversarialGame:
         - hinge: Lim & Ye 2017; Miyato et al. 2018, eq. 16;
         - wgan_gp: Gulrajani et al. 2017, eq. 3, with `gradient_penalty` for lambda; points between
           real and generated are drawn from `stream`, which the other objectives leave alone;
+        - cramer: Bellemare et al. 2017, algorithm 1, on the last hidden layer's features `h`. A row
+          is judged by `|h(x) - h(x')| - |h(x)|`, where x' is a second draw for the same state and
+          action; rows are many as `n_draws` says;
         - any, with `r1_weight` for gamma: + gamma / 2 `r1` (Mescheder et al. 2018, eq. 9).
 
         Slopes are with respect to all that is judged, a pack of rows, under a fixed encoding.
         `real_accuracy` and `generated_accuracy` are the shares judged rightly: 1 and 0, or 0 and 1,
-        is a discriminator that says the same of everything. A critic of wgan_gp has no zero: its
-        threshold is halfway between its mean judgements. Raises `ValueError` as `packs` does.
+        is a discriminator that says the same of everything. The critics of wgan_gp and cramer have
+        no zero: their threshold is halfway between their mean judgements. Raises `ValueError` as
+        `packs` does.
         """
         config, encoding = self._config, encoding.detach()
         real = self._discriminator.packs(real.detach()).requires_grad_(config.r1_weight > 0)
-        generated = self._discriminator.packs(generated.detach())
+        generated = self._packs(generated.detach())
         # In one call, because spectral norms move a little with each.
-        both = self._discriminator.judge(torch.cat([real, generated], dim=1), encoding).logits
-        real_logits, generated_logits = both.split([real.shape[1], generated.shape[1]], dim=1)
+        both = self._discriminator.judge(torch.cat([real, generated], dim=1), encoding)
+        n_packs = [real.shape[1], generated.shape[1]]
+        if config.objective == "cramer":
+            features = both.features.split(n_packs, dim=1)
+            real_logits, generated_logits = _judged_against_draws(*features)
+        else:
+            real_logits, generated_logits = both.logits.split(n_packs, dim=1)
         loss = self._against(real_logits, generated_logits)
         parts = self._accuracies(real_logits.detach(), generated_logits.detach())
         if config.objective == "wgan_gp":
@@ -72,12 +87,20 @@ class AdversarialGame:
         Minimise `generator_loss`: -log D(generated) for non_saturating (Goodfellow et al. 2014,
         section 3), minus the mean judgement for hinge and wgan_gp; plus, weighted by
         `feature_matching`, the squared distance between the mean features of a task's real and
-        generated rows, mean over tasks (Salimans et al. 2016, section 3.1). The gradient flows to
-        `generated` and to `encoding`; shapes and errors as in `discriminator_loss`.
+        generated rows, mean over tasks (Salimans et al. 2016, section 3.1). For cramer it is the
+        energy score of the draws' features. The gradient flows to `generated` alone; shapes and
+        errors as in `discriminator_loss`.
+
+        Where it also flowed to the encoding that the discriminator judges by, the context encoder
+        learnt to leave the discriminator in the dark, and the generator with it.
         """
-        weight = self._config.feature_matching
+        weight, encoding = self._config.feature_matching, encoding.detach()
         with _frozen(self._discriminator):
-            judgement = self._discriminator(generated, encoding)
+            judgement = self._discriminator.judge(self._packs(generated), encoding)
+            if self._config.objective == "cramer":
+                features = self._discriminator(real, encoding).features
+                draws = judgement.features.unflatten(1, (self.n_draws, -1))
+                return {"generator_loss": energy_score(draws, features).mean()}
             if self._config.objective == "non_saturating":
                 adversarial = nn.functional.softplus(-judgement.logits).mean()
             else:
@@ -102,6 +125,7 @@ class AdversarialGame:
         judgement tilts the generator towards the data (Che et al. 2020, "Your GAN is secretly an
         energy-based model"), a monotone stand-in; as a critic of wgan_gp has no zero, the task's
         median row gets 1 there. With packing the log ratio of a pack is shared by its rows.
+        cramer judges no row by itself, and has none.
         """
         log_ratio = self._log_ratio(transitions, encoding)
         if self._config.objective == "wgan_gp":
@@ -131,6 +155,11 @@ class AdversarialGame:
             judged = self._discriminator.judge_rows(transitions, encoding)
         return judged.nan_to_num(nan=-UNBOUNDED, posinf=UNBOUNDED, neginf=-UNBOUNDED)
 
+    def _packs(self, generated: Tensor) -> Tensor:
+        """Packs of one draw each."""
+        draws = generated.chunk(self.n_draws, dim=1)
+        return torch.cat([self._discriminator.packs(draw) for draw in draws], dim=1)
+
     def _against(self, real_logits: Tensor, generated_logits: Tensor) -> Tensor:
         if self._config.objective == "non_saturating":
             softplus = nn.functional.softplus
@@ -141,7 +170,7 @@ class AdversarialGame:
 
     def _accuracies(self, real_logits: Tensor, generated_logits: Tensor) -> dict[str, Tensor]:
         threshold = torch.zeros_like(real_logits[0, 0])
-        if self._config.objective == "wgan_gp":
+        if self._config.objective in ("wgan_gp", "cramer"):
             threshold = 0.5 * (real_logits.mean() + generated_logits.mean())
         return {
             "real_accuracy": (real_logits > threshold).to(real_logits.dtype).mean(),
@@ -163,6 +192,20 @@ class AdversarialGame:
         between = torch.lerp(real.detach(), generated, place).requires_grad_()
         slopes = _slopes(self._discriminator.judge(between, encoding).logits, between)
         return (torch.linalg.vector_norm(slopes, dim=-1) - 1.0).square().mean()
+
+
+def _judged_against_draws(real: Tensor, generated: Tensor) -> tuple[Tensor, Tensor]:
+    """Judgements `[tasks, packs]` of real packs and of first draws, from features `[..., width]`.
+
+    Large for what is farther off a second draw than off the origin. Where the means of both differ
+    much, draws are farther off the real outcome than off each other, in these features.
+    """
+    first, second = generated.unflatten(1, (2, -1)).unbind(1)
+
+    def judged(features: Tensor) -> Tensor:
+        return distance(features, second) - distance(features, torch.zeros_like(features))
+
+    return judged(real), judged(first)
 
 
 def _slopes(logits: Tensor, packs: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """`metarl-gan bench`: the speeds that matter, each beside what it has to be compared with."""
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,8 +26,9 @@ from metarl_gan.bench_precision import compare_precisions
 from metarl_gan.bench_timing import Spread, machine
 from metarl_gan.envs import make_family
 from metarl_gan.envs.family import TaskFamily
+from metarl_gan.grid import Grid
 from metarl_gan.processor import keep_freed_memory
-from metarl_gan.report_files import write_json
+from metarl_gan.report_files import write_bytes, write_json
 from metarl_gan.tables import make_console
 from metarl_gan.usage import UsageError
 
@@ -46,7 +47,7 @@ Benchmark = Callable[[str | None, float], list[Findings]]
 def run(
     name: str = "all", *, family: str | None = None, seconds: float = 20.0, out: Path | None = None
 ) -> dict[str, Path]:
-    """Run a benchmark, print its tables, write `bench-<name>.json`.
+    """Run a benchmark, print its tables, write `bench-<name>.json` and its ratios as Markdown.
 
     Args:
         name: `envs`, `collection`, `imagination`, `learners`, or `all`.
@@ -55,7 +56,7 @@ def run(
         out: folder of the JSON files; `runs/bench` if not given.
 
     Returns:
-        The files written, by the benchmark's name.
+        The JSON files, by the benchmark's name.
 
     Raises:
         UsageError: for a name that is no benchmark.
@@ -78,9 +79,10 @@ def run(
             "machine": machine(),
             "findings": [findings.as_json() for findings in found],
         }
-        path = (out or Path("runs/bench")) / f"bench-{chosen}.json"
-        files[chosen] = write_json(path, content)
-        console.print(f"JSON {path}", highlight=False)
+        folder = out or Path("runs/bench")
+        files[chosen] = write_json(folder / f"bench-{chosen}.json", content)
+        write_bytes(folder / f"bench-{chosen}.md", _markdown(found).encode())
+        console.print(f"JSON {files[chosen]}", highlight=False)
     return files
 
 
@@ -170,6 +172,21 @@ def comparisons_table(findings: Findings) -> Table:
         digits = f"{spread.median:.4f} [{spread.min:.4f}, {spread.max:.4f}]"
         table.add_row(escape(name), digits)
     return table
+
+
+def _markdown(found: Sequence[Findings]) -> str:
+    """What carries over to other machines: ratios, and what was compared besides times."""
+    grids = []
+    for findings in found:
+        ratios = tuple((one.name, _show(one.wall), _show(one.cpu)) for one in findings.ratios)
+        if ratios:
+            header = ("times as long", "by the clock", "in processor time")
+            grids.append(Grid(title=findings.title, header=header, rows=ratios))
+        others = tuple((name, _show(spread)) for name, spread in findings.comparisons.items())
+        if others:
+            header = ("", "median [min, max]")
+            grids.append(Grid(title=findings.title, header=header, rows=others))
+    return "\n\n".join(grid.as_markdown() for grid in grids) + "\n"
 
 
 def _single_environment(family: TaskFamily) -> gymnasium.Env:

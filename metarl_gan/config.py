@@ -248,6 +248,11 @@ class Config:
                 "learner.algorithm is context_sac, which needs a generator that learns, for its "
                 "encodings: generator.kind must not be 'simulator'"
             )
+        if self.augmentation.rejection and self.discriminator.objective == "cramer":
+            raise ConfigError(
+                "augmentation.rejection weighs rows by what the discriminator says of each, and "
+                "discriminator.objective 'cramer' judges none by itself: take 'non_saturating'"
+            )
         if self.augmentation.rejection and self.learner.algorithm == "sb3_reptile":
             raise ConfigError(
                 "augmentation.rejection weights rows of policy gradients, and algorithms of "

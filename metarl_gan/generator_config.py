@@ -83,7 +83,9 @@ class GeneratorConfig:
 class DiscriminatorConfig:
     """The discriminator D(s, a, s', r, terminated | encoding)."""
 
-    objective: Literal["non_saturating", "hinge", "wgan_gp"] = "non_saturating"
+    objective: Literal["non_saturating", "hinge", "wgan_gp", "cramer"] = "non_saturating"
+    """cramer is for dynamics by chance: whatever the discriminator looks at, outcomes as they are
+    distributed under this state, action and task cost least, not only those of all together."""
     hidden_sizes: tuple[int, ...] = (128, 128)
     spectral_norm: bool | None = None
     """Bound every layer's largest singular value by 1 (Miyato et al. 2018); if not given, all
@@ -108,6 +110,11 @@ class DiscriminatorConfig:
         for name in ("r1_weight", "gradient_penalty", "feature_matching"):
             value = getattr(self, name)
             require(value >= 0, f"discriminator.{name}", value, "0 or more")
+        if self.objective == "cramer" and self.feature_matching:
+            raise ConfigError(
+                f"discriminator.feature_matching is {self.feature_matching!r} and "
+                "discriminator.objective 'cramer', which compares features already: leave it out"
+            )
         if self.objective == "wgan_gp" and self.spectral_norm:
             raise ConfigError(
                 "discriminator.objective wgan_gp bounds the critic's slope by its penalty, which "

@@ -23,14 +23,15 @@ POINT_GOAL: Overrides = {"learner.discount": 0.95}
 
 POINT_SLIP: Overrides = {
     **POINT_GOAL,
-    # A step has several outcomes: the energy score learns how often each comes. Against it the
-    # game has little weight, for it loses what outcomes depend on when it outweighs the score.
+    # A step has several outcomes: the energy score learns how often each comes, and a critic that
+    # compares draws of the same step finds where it is still off.
     "adversarial.anchor_samples": 4,
     "adversarial.learning_rate": 4e-3,
-    "adversarial.adversarial_weight": 0.05,
+    "adversarial.adversarial_weight": 1.0,
     "adversarial.game_every": 1,
+    "discriminator.objective": "cramer",
     "discriminator.spectral_norm": False,
-    "discriminator.r1_weight": 0.1,
+    "discriminator.r1_weight": 0.3,
 }
 
 PENDULUM: Overrides = {

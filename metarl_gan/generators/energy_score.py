@@ -16,10 +16,11 @@ def energy_score(draws: Tensor, outcome: Tensor) -> Tensor:
     gives draws at their place no gradient. Two draws at least.
     """
     n_draws = draws.shape[1]
-    apart = _distance(draws.unsqueeze(1), draws.unsqueeze(2)).sum((1, 2))
+    apart = distance(draws.unsqueeze(1), draws.unsqueeze(2)).sum((1, 2))
     spread = apart / (n_draws * (n_draws - 1))
-    return _distance(draws, outcome.unsqueeze(1)).mean(1) - 0.5 * spread
+    return distance(draws, outcome.unsqueeze(1)).mean(1) - 0.5 * spread
 
 
-def _distance(left: Tensor, right: Tensor) -> Tensor:
+def distance(left: Tensor, right: Tensor) -> Tensor:
+    """Between points `[..., size]`, of negative type and smooth where they meet: `[...]`."""
     return ((left - right).square().sum(-1) + SOFTNESS**2).sqrt() - SOFTNESS

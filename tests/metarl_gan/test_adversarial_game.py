@@ -12,12 +12,13 @@ from metarl_gan.adversarial_game import AdversarialGame
 from metarl_gan.discriminator import Discriminator, judged_inputs
 from metarl_gan.generator import over_rows
 from metarl_gan.generator_config import DiscriminatorConfig
+from metarl_gan.generators.energy_score import SOFTNESS
 from metarl_gan.layers import perceptron
 from metarl_gan.transition_space import TransitionSpace
 from tests.agents.toys import stream
 from tests.metarl_gan.toys import linears
 
-Objective = Literal["non_saturating", "hinge", "wgan_gp"]
+Objective = Literal["non_saturating", "hinge", "wgan_gp", "cramer"]
 OBJECTIVES = ["non_saturating", "hinge", "wgan_gp"]
 LINE = spaces.Box(-np.inf, np.inf, (1,), np.float32)
 SPACE = TransitionSpace(LINE, LINE, residual=True)
@@ -134,20 +135,87 @@ def test_gradients_of_the_discriminators_loss_are_those_of_finite_differences(ob
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_the_generators_gradient_flows_to_rows_and_encoding_alone(objective):
+def test_the_generators_gradient_flows_to_rows_alone(objective):
     game, discriminator = game_of(objective, hidden_sizes=(6,), feature_matching=0.5)
-    real, generated = some(3, 4, SIZE), some(3, 4, SIZE, seed=1).requires_grad_()
+    rows_alone(game, discriminator)
+
+
+def test_cramers_gradient_flows_to_rows_alone():
+    rows_alone(*game_of("cramer", hidden_sizes=(6,)))
+
+
+def rows_alone(game, discriminator):
+    n_rows = 4 * game.n_draws
+    real, generated = some(3, 4, SIZE), some(3, n_rows, SIZE, seed=1).requires_grad_()
     encoding = some(3, 1, seed=2).requires_grad_()
 
-    def loss(generated, encoding):
+    def loss(generated):
         return game.generator_loss(real, generated, encoding)["generator_loss"]
 
-    gradients = torch.autograd.grad(loss(generated, encoding), [generated, encoding])
-    assert all(gradient.abs().max() > 0 for gradient in gradients)
-    loss(generated, encoding).backward()
+    loss(generated).backward()
+    assert generated.grad.abs().max() > 0
+    # What the discriminator is told of the task is not the generator's to spoil.
+    assert encoding.grad is None
     assert all(parameter.grad is None for parameter in discriminator.parameters())
     assert all(parameter.requires_grad for parameter in discriminator.parameters())
-    assert torch.autograd.gradcheck(lambda rows: loss(rows, encoding.detach()), [generated])
+    assert torch.autograd.gradcheck(loss, [generated])
+
+
+def test_cramer_by_hand():
+    # Without hidden layers, features are what is judged: rows of which only the change is not 0.
+    game, _ = game_of("cramer", hidden_sizes=())
+    encoding = torch.zeros(1, 1, dtype=torch.float64)
+    real, first, second = [[2.0, 0.0]], [[1.0, 3.0]], [[-1.0, 3.0]]
+    drawn = torch.cat([rows_of(first), rows_of(second)], dim=1)
+
+    def far(x, y):
+        return math.sqrt((x - y) ** 2 + SOFTNESS**2) - SOFTNESS
+
+    found = game.generator_loss(rows_of(real), drawn, encoding)["generator_loss"]
+    scores = [
+        (far(2, 1) + far(2, -1)) / 2 - far(1, -1) / 2,
+        (far(0, 3) + far(0, 3)) / 2 - far(3, 3) / 2,
+    ]
+    assert found.item() == pytest.approx(sum(scores) / 2)
+    found = game.discriminator_loss(rows_of(real), drawn, encoding, stream())
+    judged_real = [far(2, -1) - far(2, 0), far(0, 3) - far(0, 0)]
+    judged_first = [far(1, -1) - far(1, 0), far(3, 3) - far(3, 0)]
+    expected = sum(judged_first) / 2 - sum(judged_real) / 2
+    assert found["discriminator_loss"].item() == pytest.approx(expected)
+
+
+def test_draws_are_packed_one_by_one():
+    game, _ = game_of("cramer", hidden_sizes=(), packing=2)
+    encoding = torch.zeros(1, 1, dtype=torch.float64)
+    real, first, second = (
+        rows_of([changes]) for changes in ([0.0, 0, 9], [3.0, 4, 9], [0.0, 0, 9])
+    )
+    found = game.generator_loss(real, torch.cat([first, second], dim=1), encoding)
+    # The one pack of the first draw is 5 off the real one and the second's, which are alike.
+    five = math.sqrt(25 + SOFTNESS**2) - SOFTNESS
+    assert found["generator_loss"].item() == pytest.approx(five / 2 - five / 2)
+    found = game.generator_loss(real, torch.cat([first, first], dim=1), encoding)
+    assert found["generator_loss"].item() == pytest.approx(five)
+
+
+def test_outcomes_as_they_are_distributed_cost_least_whatever_the_discriminator_looks_at():
+    """And not those of all conditions together, with which a game on single rows is content."""
+    encoding = torch.tensor(
+        [[1.0], [-1.0]], dtype=torch.float64
+    )  # what happens in these is certain
+    real = rows_of([[1.0] * 400, [-1.0] * 400])
+    by_chance = torch.where(some(2, 800, seed=3) > 0, 1.0, -1.0)  # as often as in both together
+    for seed in range(5):
+        game, discriminator = game_of("cramer", hidden_sizes=(6,))
+        with torch.no_grad():
+            for number, weight in enumerate(discriminator.parameters()):
+                weight.copy_(some(*weight.shape, seed=10 * seed + number))
+        truth = torch.cat([real, real], dim=1)
+        costs = [
+            game.generator_loss(real, drawn, encoding)["generator_loss"].item()
+            for drawn in (truth, rows_of(by_chance))
+        ]
+        assert costs[0] < costs[1]
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

@@ -155,7 +155,7 @@ def test_bfloat16_imagines_the_same_rollouts_and_nearly_the_same_gradient():
         assert 1e-5 < difference.median < 0.05
 
 
-def test_run_prints_a_table_and_writes_json(tmp_path, monkeypatch, capsys):
+def test_run_prints_a_table_and_writes_json_and_markdown(tmp_path, monkeypatch, capsys):
     found = bench_cases.Findings(
         title="Speed of things",
         timings=[timing("slow", [2.0, 4.0]), timing("fast", [1.0, 1.0])],
@@ -178,6 +178,9 @@ def test_run_prints_a_table_and_writes_json(tmp_path, monkeypatch, capsys):
     assert "0.5000 [0.2500, 1.0000]" in printed
     content = json.loads(files["things"].read_text())
     assert files["things"].parent == tmp_path
+    markdown = files["things"].with_suffix(".md").read_text()
+    assert "| slow / fast | 3.00 [2.00, 4.00] |" in markdown
+    assert "| likeness | 0.50 [0.25, 1.00] |" in markdown
     assert content["kind"] == "bench-things"
     assert content["command"] == "metarl-gan bench things --family f"
     assert content["findings"][0]["ratios"][0]["wall"] == {"min": 2.0, "median": 3.0, "max": 4.0}
