@@ -1,30 +1,23 @@
 """An oracle: a policy that is told which task it is in, as an upper reference."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-from gymnasium import spaces
 
 from metarl_gan.config_error import require
 from metarl_gan.envs.family import TaskFamily
 from metarl_gan.methods.baseline_presets import ORACLE_PPO, ORACLE_SAC
 from metarl_gan.methods.baseline_settings import BaselineSettings
 from metarl_gan.methods.method import Method, TrainedMethod
-from metarl_gan.methods.sb3_models import PpoSettings, SacSettings, make_ppo, make_sac
+from metarl_gan.methods.sb3_models import PpoOrSac
 
 
 @dataclass(frozen=True, kw_only=True)
-class OracleSettings:
+class OracleSettings(PpoOrSac):
     """A policy conditioned on the true descriptor."""
 
-    algorithm: Literal["ppo", "sac"] = "ppo"
     tasks_at_once: int = 20
     """Tasks that are played at a time: an episode of each per update of PPO."""
-    ppo: PpoSettings = field(default_factory=PpoSettings)
-    sac: SacSettings = field(default_factory=SacSettings)
 
     def __post_init__(self) -> None:
         require(self.tasks_at_once >= 1, "tasks_at_once", self.tasks_at_once, "at least 1")
@@ -60,14 +53,8 @@ class Oracle(Method):
         return self._settings.plain(family)
 
     def objection(self, family: TaskFamily) -> str | None:
-        from metarl_gan.agents.sb3_actions import sb3_problem
-
-        if problem := sb3_problem(family.action_space):
+        if problem := self._settings.of(family).objection(family.action_space):
             return problem
-        if self._settings.of(family).algorithm == "sac" and not isinstance(
-            family.action_space, spaces.Box
-        ):
-            return f"SAC needs continuous actions, and these are {family.action_space}"
         if not _descriptor_size(family):
             return "its tasks have no descriptor that the oracle could be told"
         return None
@@ -84,14 +71,13 @@ class Oracle(Method):
         from metarl_gan.methods.sb3_method import Recipe, train_recipe
 
         settings, size = self._settings.of(family), _descriptor_size(family)
-        ppo = settings.algorithm == "ppo"
         recipe = Recipe(
-            make_model=partial(make_ppo, settings.ppo) if ppo else partial(make_sac, settings.sac),
+            make_model=settings.make_model,
             make_told=lambda n_envs: Descriptor(n_envs, size),
             n_envs=settings.tasks_at_once,
             episodes_per_trial=1,
             steps_per_update=self.least_real_steps(family),
-            discount=settings.ppo.discount if ppo else settings.sac.discount,
+            discount=settings.discount,
         )
         assignment = self._settings.assignment(
             family, seed=seed, max_real_steps=max_real_steps, folder=folder

@@ -1,7 +1,11 @@
 """Models of Stable-Baselines3 from settings."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal
+
+from gymnasium import spaces
 
 from metarl_gan.config_error import require
 
@@ -61,6 +65,37 @@ class SacSettings:
         _require_positive(self, "learning_rate", "updates_per_step", "target_rate")
         _require_counts(self, "batch_size", "replay_size", "random_steps")
         _require_shares(self, "discount")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PpoOrSac:
+    """One of two algorithms, and the settings of each."""
+
+    algorithm: Literal["ppo", "sac"] = "ppo"
+    ppo: PpoSettings = field(default_factory=PpoSettings)
+    sac: SacSettings = field(default_factory=SacSettings)
+
+    @property
+    def make_model(self) -> "Callable[[VecEnv, int], BaseAlgorithm]":
+        """A fresh model for environments, which learns every so many steps of each."""
+        if self.algorithm == "ppo":
+            return partial(make_ppo, self.ppo)
+        return partial(make_sac, self.sac)
+
+    @property
+    def discount(self) -> float:
+        """Of the chosen one."""
+        return self.ppo.discount if self.algorithm == "ppo" else self.sac.discount
+
+    def objection(self, actions: spaces.Space) -> str | None:
+        """Why the chosen one cannot serve these actions; None if it can."""
+        from metarl_gan.agents.sb3_actions import sb3_problem
+
+        if problem := sb3_problem(actions):
+            return problem
+        if self.algorithm == "sac" and not isinstance(actions, spaces.Box):
+            return f"SAC needs continuous actions, and these are {actions}"
+        return None
 
 
 def make_ppo(settings: PpoSettings, env: "VecEnv", n_steps: int) -> "BaseAlgorithm":

@@ -2,30 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Literal
-
-from gymnasium import spaces
 
 from metarl_gan.config_error import require
 from metarl_gan.envs.family import TaskFamily
 from metarl_gan.methods.baseline_presets import SCRATCH_PPO, SCRATCH_SAC
 from metarl_gan.methods.baseline_settings import BaselineSettings
 from metarl_gan.methods.method import Method, TrainedMethod
-from metarl_gan.methods.sb3_models import PpoSettings, SacSettings, make_ppo, make_sac
+from metarl_gan.methods.sb3_models import PpoOrSac, PpoSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScratchSettings:
+class ScratchSettings(PpoOrSac):
     """A fresh model for every task."""
 
-    algorithm: Literal["ppo", "sac"] = "ppo"
     times_episodes: int = 1
     """Real episodes per episode of adaptation: 1 is what the other methods get, more shows what
     learning from scratch costs. One of PPO's updates takes one."""
     ppo: PpoSettings = field(default_factory=lambda: PpoSettings(anneal=False))
-    sac: SacSettings = field(default_factory=SacSettings)
 
     def __post_init__(self) -> None:
         require(self.times_episodes >= 1, "times_episodes", self.times_episodes, "at least 1")
@@ -62,14 +56,11 @@ class Scratch(Method):
         return self._settings.plain(family)
 
     def objection(self, family: TaskFamily) -> str | None:
-        from metarl_gan.agents.sb3_actions import sb3_problem
-
-        if problem := sb3_problem(family.action_space):
+        settings = self._settings.of(family)
+        if problem := settings.objection(family.action_space):
             return problem
-        if self._settings.of(family).algorithm == "ppo":
-            return None if family.horizon > 1 else "PPO needs more than a single step to learn from"
-        if not isinstance(family.action_space, spaces.Box):
-            return f"SAC needs continuous actions, and these are {family.action_space}"
+        if settings.algorithm == "ppo" and family.horizon < 2:
+            return "PPO needs more than a single step to learn from"
         return None
 
     def train(
@@ -78,11 +69,10 @@ class Scratch(Method):
         from metarl_gan.methods.fresh_models import FreshModels
 
         settings = self._settings.of(family)
-        ppo = settings.algorithm == "ppo"
         return FreshModels(
             family,
-            partial(make_ppo, settings.ppo) if ppo else partial(make_sac, settings.sac),
-            discount=settings.ppo.discount if ppo else settings.sac.discount,
+            settings.make_model,
+            discount=settings.discount,
             times_episodes=settings.times_episodes,
             seed=seed,
         )

@@ -9,6 +9,8 @@ from gymnasium import spaces
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from metarl_gan.adversarial_game import AdversarialGame
+from metarl_gan.config import Config, ConfigError
+from metarl_gan.config_io import override
 from metarl_gan.discriminator import Discriminator, judged_inputs
 from metarl_gan.generator import over_rows
 from metarl_gan.generator_config import DiscriminatorConfig
@@ -152,8 +154,9 @@ def rows_alone(game, discriminator):
     def loss(generated):
         return game.generator_loss(real, generated, encoding)["generator_loss"]
 
+    (gradient,) = torch.autograd.grad(loss(generated), [generated])
+    assert gradient.abs().max() > 0
     loss(generated).backward()
-    assert generated.grad.abs().max() > 0
     # What the discriminator is told of the task is not the generator's to spoil.
     assert encoding.grad is None
     assert all(parameter.grad is None for parameter in discriminator.parameters())
@@ -346,6 +349,21 @@ def test_a_judgement_that_is_no_number_is_the_worst():
     assert found.tolist() == pytest.approx([1, 0, 1, 0, 1], abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        (
+            {"augmentation.rejection": True},
+            r"'cramer' judges none by itself: take 'non_saturating'",
+        ),
+        ({"discriminator.feature_matching": 0.5}, r"feature_matching is 0\.5 .* leave it out"),
+    ],
+)
+def test_what_cramer_has_no_answer_to_is_refused(settings, match):
+    with pytest.raises(ConfigError, match=match):
+        override(Config(), {"discriminator.objective": "cramer", **settings})
+
+
 class NothingRead(TorchDispatchMode):
     """Fails where a value is read from the device, which would wait for it."""
 
@@ -360,8 +378,12 @@ class NothingRead(TorchDispatchMode):
 def test_nothing_waits_for_the_device(objective):
     changes = {"spectral_norm": None, "r1_weight": 1.0, "feature_matching": 1.0, "packing": 2}
     game, _ = game_of(objective, hidden_sizes=(6,), **changes)
+    cramer, _ = game_of("cramer", hidden_sizes=(6,), r1_weight=1.0, packing=2)
     rows, encoding = some(3, 4, SIZE), some(3, 1)
     with NothingRead():
+        drawn = torch.cat([rows, rows], dim=1)
+        cramer.discriminator_loss(rows, drawn, encoding, stream())["discriminator_loss"].backward()
+        cramer.generator_loss(rows, drawn, encoding)
         game.discriminator_loss(rows, rows, encoding, stream())["discriminator_loss"].backward()
         game.generator_loss(rows, rows, encoding)
         game.density_ratio(rows, encoding)
