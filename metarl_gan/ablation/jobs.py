@@ -9,6 +9,7 @@ from metarl_gan.ablation.arms import Arm
 from metarl_gan.config import Config
 from metarl_gan.config_error import require
 from metarl_gan.config_io import flat, from_plain, to_plain
+from metarl_gan.jobs.held_out import HeldOutTasks
 from metarl_gan.jobs.job import Job, read_object, require_same, stale
 
 RESULT_KIND = "ablation-job"
@@ -17,20 +18,14 @@ RUN_CONFIG = "config.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationPlan:
+class EvaluationPlan(HeldOutTasks):
     """How every agent of an ablation is evaluated: on the same held-out tasks and seeds."""
 
-    split: str = "test"
-    tasks: int = 40
-    episodes: int = 1
-    """Real episodes per task: returns are measured after 0 to this many."""
-    seed: int = 0
-    """Of tasks and rollouts; the same for every agent."""
     fidelity_tasks: int = 20
     """Tasks that gradients are compared on; 0 leaves that out."""
 
     def __post_init__(self) -> None:
-        require(self.tasks >= 1, "tasks", self.tasks, "at least 1")
+        super().__post_init__()
         require(self.episodes >= 1, "episodes", self.episodes, "at least 1")
         require(self.fidelity_tasks >= 0, "fidelity_tasks", self.fidelity_tasks, "0 or more")
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from metarl_gan.ablation.arms import BUILT_IN, DEFAULT_ARMS, Arm, choose_arms
 from metarl_gan.ablation.jobs import AblationJob, EvaluationPlan
 from metarl_gan.config import Config, ConfigError
-from metarl_gan.config_error import require
 from metarl_gan.config_io import Layer, merge_layers, resolve
 from metarl_gan.envs import make_family
 from metarl_gan.envs.registry import lasting_reference
@@ -62,9 +61,8 @@ class AblationPlan:
             ValueError: for a family, split or preset that does not exist, settings that
                 contradict each other, or two arms that do not differ.
         """
-        family, split = make_family(self.family), self.evaluation.split
-        allowed = f"one of {', '.join(family.splits)} (family {family.name})"
-        require(split in family.splits, "split", split, allowed)
+        family = make_family(self.family)
+        self.evaluation.require_of(family)
         settings = Layer(source="settings", values=self.settings)
         jobs = []
         for seed in self.seeds:
@@ -96,9 +94,7 @@ class AblationPlan:
         for arm in self.arms:
             if arm not in built_in:
                 words += ["--arm", arm.name, *setting_words(arm.overrides)]
-        words += ["--seeds", *map(str, self.seeds), "--split", evaluation.split]
-        words += ["--tasks", str(evaluation.tasks), "--episodes", str(evaluation.episodes)]
-        words += ["--evaluation-seed", str(evaluation.seed)]
+        words += ["--seeds", *map(str, self.seeds), *evaluation.words()]
         words += ["--fidelity-tasks", str(evaluation.fidelity_tasks), "--out", str(out)]
         for name, value in self.settings.items():
             words.append(f"--{name.replace('_', '-')}={as_word(value)}")

@@ -9,6 +9,7 @@ from typing import Any, Self
 from metarl_gan.comparison.choices import MethodChoice
 from metarl_gan.config_error import require
 from metarl_gan.config_io import flat
+from metarl_gan.jobs.held_out import HeldOutTasks
 from metarl_gan.jobs.job import Job, read_object, require_same, stale
 from metarl_gan.report_files import json_safe
 
@@ -16,23 +17,17 @@ RESULT_KIND = "comparison-job"
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationPlan:
+class EvaluationPlan(HeldOutTasks):
     """How every trained method is evaluated: on the same held-out tasks and seeds."""
 
-    split: str = "test"
-    tasks: int = 40
     episodes: int = 3
-    """Real episodes per task: returns are measured after 0 to this many."""
-    seed: int = 0
-    """Of tasks and rollouts; the same for all."""
     scored_episodes: int = 5
     """Episodes that each return is the mean of."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.episodes >= 0, "episodes", self.episodes, "0 or more")
-        for name in ("tasks", "scored_episodes"):
-            value = getattr(self, name)
-            require(value >= 1, name, value, "at least 1")
+        require(self.scored_episodes >= 1, "scored_episodes", self.scored_episodes, "at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)

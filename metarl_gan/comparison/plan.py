@@ -65,9 +65,8 @@ class ComparisonPlan:
             ValueError: for a family, split, method or setting that does not exist, a method that
                 cannot serve the family, or a budget that is too small for one.
         """
-        family, split = make_family(self.family), self.evaluation.split
-        allowed = f"one of {', '.join(family.splits)} (family {family.name})"
-        require(split in family.splits, "split", split, allowed)
+        family = make_family(self.family)
+        self.evaluation.require_of(family)
         methods = [choice.make(self.preset) for choice in self.methods]
         self._require_able(methods, family)
         settings = {method.name: as_plain(method.settings(family)) for method in methods}
@@ -116,10 +115,7 @@ class ComparisonPlan:
             words += ["--method", renamed + choice.method, *setting_words(choice.overrides)]
         words += ["--seeds", as_seeds(self.seeds)]
         words += ["--budget-real-steps", str(self.budget_real_steps), "--preset", self.preset]
-        words += ["--split", evaluation.split, "--tasks", str(evaluation.tasks)]
-        words += ["--episodes", str(evaluation.episodes)]
-        words += ["--scored-episodes", str(evaluation.scored_episodes)]
-        words += ["--evaluation-seed", str(evaluation.seed)]
+        words += [*evaluation.words(), "--scored-episodes", str(evaluation.scored_episodes)]
         words += ["--baseline", self.baseline] if self.baseline else []
         words += ["--thresholds", *map(str, self.thresholds)] if self.thresholds else []
         return shlex.join([*words, "--out", str(out)])
