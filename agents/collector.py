@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from metarl_gan.agents.networks import Parameters
-from metarl_gan.agents.player import Player
-from metarl_gan.agents.policy import Policy, Sampler
+from metarl_gan.agents.player import Player, PolicyPlayer
+from metarl_gan.agents.policy import Policy
 from metarl_gan.envs.action_format import DiscreteActions
 from metarl_gan.envs.stepping.vector import TaskVectorEnv
 from metarl_gan.envs.transitions import Transitions
@@ -83,7 +83,7 @@ def collect(
     Raises `AllTasksDroppedError` if none is left.
     """
     with torch.no_grad():
-        player = _PolicyPlayer(venv, policy, parameters, generator, deterministic=deterministic)
+        player = PolicyPlayer(venv, policy, parameters, generator, deterministic=deterministic)
     return play(venv, player, seed=seed, device=generator.device)
 
 
@@ -104,37 +104,6 @@ def play(
             recorder.note_success(info)
             recorder.add(actions, log_probs, observations, rewards, terminated, truncated)
     return recorder.finish(torch.device(device))
-
-
-class _PolicyPlayer(Player):
-    """A task-batched policy, all tasks in one call."""
-
-    def __init__(
-        self,
-        venv: TaskVectorEnv,
-        policy: Policy,
-        parameters: Parameters,
-        generator: torch.Generator,
-        *,
-        deterministic: bool,
-    ) -> None:
-        self._shape = (len(venv.tasks), venv.envs_per_task, -1)
-        self._generator = generator
-        self._act = _mode(policy, parameters) if deterministic else policy.sampler(parameters)
-
-    def act(self, observations: np.ndarray) -> tuple[np.ndarray, Tensor]:
-        rows = torch.as_tensor(observations, device=self._generator.device).view(self._shape)
-        actions, log_probs = self._act(rows, self._generator)
-        return actions.flatten(0, 1).cpu().numpy(), log_probs
-
-
-def _mode(policy: Policy, parameters: Parameters) -> Sampler:
-    """A sampler that always gives the most probable action; log-probabilities are 0."""
-
-    def act(observations: Tensor, _: torch.Generator) -> tuple[Tensor, Tensor]:
-        return policy.mode(parameters, observations), observations.new_zeros(observations.shape[:2])
-
-    return act
 
 
 class _Recorder:

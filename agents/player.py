@@ -1,9 +1,15 @@
 """Whoever acts in all environments of a vector environment at once."""
 
 from abc import ABC, abstractmethod
+from typing import final
 
 import numpy as np
+import torch
 from torch import Tensor
+
+from metarl_gan.agents.networks import Parameters
+from metarl_gan.agents.policy import Policy, Sampler
+from metarl_gan.envs.stepping.vector import TaskVectorEnv
 
 
 class Player(ABC):
@@ -22,3 +28,35 @@ class Player(ABC):
 
         `active` are the environments that took a step: the others had ended before.
         """
+
+
+@final
+class PolicyPlayer(Player):
+    """A task-batched policy, all tasks in one call."""
+
+    def __init__(
+        self,
+        venv: TaskVectorEnv,
+        policy: Policy,
+        parameters: Parameters,
+        generator: torch.Generator,
+        *,
+        deterministic: bool,
+    ) -> None:
+        self._shape = (len(venv.tasks), venv.envs_per_task, -1)
+        self._generator = generator
+        self._act = _mode(policy, parameters) if deterministic else policy.sampler(parameters)
+
+    def act(self, observations: np.ndarray) -> tuple[np.ndarray, Tensor]:
+        rows = torch.as_tensor(observations, device=self._generator.device).view(self._shape)
+        actions, log_probs = self._act(rows, self._generator)
+        return actions.flatten(0, 1).cpu().numpy(), log_probs
+
+
+def _mode(policy: Policy, parameters: Parameters) -> Sampler:
+    """A sampler that always gives the most probable action; log-probabilities are 0."""
+
+    def act(observations: Tensor, _: torch.Generator) -> tuple[Tensor, Tensor]:
+        return policy.mode(parameters, observations), observations.new_zeros(observations.shape[:2])
+
+    return act

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from metarl_gan.agents.adapted_policy import AdaptedPolicy
-from metarl_gan.agents.collector import AllTasksDroppedError, collect
+from metarl_gan.agents.collector import AllTasksDroppedError, play
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.components import Components
 from metarl_gan.config import Config
@@ -97,7 +97,8 @@ class MetaAgent:
         parameters = parts.meta_learner.initial_policy(1)
         played: list[Transitions] = []
         for number in range(1, episodes + 1):
-            played.append(self._play(env, parameters, number - 1, streams))
+            known = None if number == 1 else parameters
+            played.append(self._play(env, known, number - 1, streams))
             if number == episodes or parts.meta_learner.explores_adapted:
                 support = Transitions.cat(played, "envs")
                 parameters = self._adapted(support, streams, generated=generated, task=task)
@@ -206,19 +207,15 @@ class MetaAgent:
         return parts.meta_learner.adapt(mixture, 1).parameters
 
     def _play(
-        self, env: gymnasium.Env, parameters: Parameters, episode: int, streams: Streams
+        self, env: gymnasium.Env, parameters: Parameters | None, episode: int, streams: Streams
     ) -> Transitions:
-        parts = self.components
+        parts, stream = self.components, streams.torch("adapt-support", episode)
         family = SingleEnvironment(env, parts.horizon)
         venv = SyncTaskVectorEnv(family, family.sample(1, seed=0))
         try:
-            return collect(
-                venv,
-                parts.policy,
-                parameters,
-                streams.torch("adapt-support", episode),
-                seed=streams.integer("adapt-environment", episode),
-            ).batch
+            player = parts.meta_learner.player(venv, parameters, stream)
+            seed = streams.integer("adapt-environment", episode)
+            return play(venv, player, seed=seed, device=stream.device).batch
         except AllTasksDroppedError as error:
             raise ValueError(f"cannot adapt in this environment: {error}") from error
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metarl_gan.agents.collector import AllTasksDroppedError, Collection, DroppedTask, collect
+from metarl_gan.agents.collector import AllTasksDroppedError, Collection, DroppedTask, play
 from metarl_gan.agents.environment_pool import EnvironmentPool
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.components import Components
@@ -70,15 +70,16 @@ class Evaluator:
         """
         learner = self._components.meta_learner
         initial = learner.initial_policy(len(tasks))
-        scored, support = [self._score(tasks, initial)], []
-        if episodes and not learner.explores_adapted:
-            support = [self._support(tasks, initial, episodes)]
-        parameters = initial
+        scored, support = [self._score(tasks, None)], []
+        if episodes:
+            first = 1 if learner.explores_adapted else episodes
+            support = [self._play(tasks, None, first, "support", deterministic=False)]
         for count in range(1, episodes + 1):
-            if learner.explores_adapted:
-                support.append(self._support(tasks, parameters, 1, count))
             parameters = self._adapt(tasks, support, initial, count)
             scored.append(self._score(tasks, parameters))
+            if learner.explores_adapted and count < episodes:
+                name = f"support-{count + 1}"
+                support.append(self._play(tasks, parameters, 1, name, deterministic=False))
         return curve_from(tasks, scored, support)
 
     def _adapt(
@@ -98,13 +99,7 @@ class Evaluator:
             parameters[name][kept] = value.detach()
         return parameters
 
-    def _support(
-        self, tasks: Sequence[Task], parameters: Parameters, n_episodes: int, number: int = 1
-    ) -> Collection:
-        name = "support" if number == 1 else f"support-{number}"
-        return self._play(tasks, parameters, n_episodes, name, deterministic=False)
-
-    def _score(self, tasks: Sequence[Task], parameters: Parameters) -> Collection:
+    def _score(self, tasks: Sequence[Task], parameters: Parameters | None) -> Collection:
         # The same streams each time: returns differ by what was learnt, not by the start.
         return self._play(
             tasks, parameters, self._scored_episodes, "scored", deterministic=self._deterministic
@@ -113,20 +108,19 @@ class Evaluator:
     def _play(
         self,
         tasks: Sequence[Task],
-        parameters: Parameters,
+        parameters: Parameters | None,
         n_episodes: int,
         name: str,
         *,
         deterministic: bool,
     ) -> Collection:
-        return collect(
-            self._environments.get(tasks, n_episodes),
-            self._components.policy,
-            parameters,
-            self._streams.torch(f"evaluation-{name}"),
-            seed=self._streams.integer(f"evaluation-{name}-environments"),
-            deterministic=deterministic,
+        stream = self._streams.torch(f"evaluation-{name}")
+        venv = self._environments.get(tasks, n_episodes)
+        player = self._components.meta_learner.player(
+            venv, parameters, stream, deterministic=deterministic
         )
+        seed = self._streams.integer(f"evaluation-{name}-environments")
+        return play(venv, player, seed=seed, device=stream.device)
 
 
 def joined(played: Sequence[Collection]) -> tuple[Tensor, Transitions]:

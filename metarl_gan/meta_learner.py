@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from metarl_gan.agents.networks import Parameters
+from metarl_gan.agents.player import Player, PolicyPlayer
 from metarl_gan.agents.policies import Policy
 from metarl_gan.agents.policy_gradient import MixedRows
 from metarl_gan.data_augmentation import Mixture
+from metarl_gan.envs.stepping.vector import TaskVectorEnv
 from metarl_gan.envs.task import Task
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.replay import Replay
@@ -64,6 +66,23 @@ class MetaLearner(ABC):
     @abstractmethod
     def initial_policy(self, n_tasks: int) -> dict[str, Tensor]:
         """The parameters that every task starts from, `[tasks, ...]`, without gradient."""
+
+    @torch.no_grad()
+    def player(
+        self,
+        venv: TaskVectorEnv,
+        parameters: Parameters | None,
+        generator: torch.Generator,
+        *,
+        deterministic: bool = False,
+    ) -> Player:
+        """Who plays policies of `parameters [tasks, ...]`; without, tasks that are begun.
+
+        Those the initial policies play, unless a learner finds out within the first episode which
+        task it is: it brings a player of its own.
+        """
+        known = self.initial_policy(len(venv.tasks)) if parameters is None else parameters
+        return PolicyPlayer(venv, self.policy, known, generator, deterministic=deterministic)
 
     @abstractmethod
     def adapt(self, mixture: Mixture, n_tasks: int) -> Adapted:

@@ -34,6 +34,9 @@ class SacConfig:
     first_log_std: float = 0.0
     """Added to the log standard deviation with which a new task is begun: a policy that is sure of
     the wrong task goes straight to where nothing tells which one it is in."""
+    infer_every_steps: int = 0
+    """Steps of a task's first episode after which the task is inferred again from what the episode
+    has shown so far; 0 waits for its end."""
     task_updates: int = 0
     """Updates of a task's own copy of the networks in imagination, when it adapts."""
     task_batch_size: int = 64
@@ -56,6 +59,7 @@ class SacConfig:
             "updates_per_real_step",
             "relabelled_rows",
             "branched_rows",
+            "infer_every_steps",
             "task_updates",
         ):
             value = getattr(self, name)

@@ -11,7 +11,7 @@ from metarl_gan.agents.collector import (
     AllTasksDroppedError,
     Collection,
     DroppedTask,
-    collect,
+    play,
 )
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.components import Components
@@ -69,9 +69,7 @@ class Trainer:
         sampler, learner = self.components.config.sampler, self.meta_learner
 
         tasks = self.task_sampler.sample(index)
-        support, tasks = self._collect(
-            "support", tasks, learner.initial_policy(len(tasks)), sampler.support_episodes
-        )
+        support, tasks = self._collect("support", tasks, None, sampler.support_episodes)
         mixture = self.augmentation.mix(
             support.batch, self.streams.torch("imagination", index), tasks
         )
@@ -139,18 +137,16 @@ class Trainer:
         self._environments.close()
 
     def _collect(
-        self, name: str, tasks: Sequence[Task], parameters: Parameters, n_episodes: int
+        self, name: str, tasks: Sequence[Task], parameters: Parameters | None, n_episodes: int
     ) -> tuple[Collection, list[Task]]:
         """Real episodes of the policies, and the tasks that stayed healthy."""
         index = self.counters.meta_iterations
+        stream = self.streams.torch(name, index)
+        venv = self._environments.get(tasks, n_episodes)
+        player = self.meta_learner.player(venv, parameters, stream)
+        seed = self.streams.integer(f"{name}-environments", index)
         try:
-            collection = collect(
-                self._environments.get(tasks, n_episodes),
-                self.components.policy,
-                parameters,
-                self.streams.torch(name, index),
-                seed=self.streams.integer(f"{name}-environments", index),
-            )
+            collection = play(venv, player, seed=seed, device=stream.device)
         except AllTasksDroppedError as error:
             self._count(error)
             raise

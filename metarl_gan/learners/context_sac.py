@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from metarl_gan.agents.networks import Parameters, expand_over_tasks
+from metarl_gan.agents.player import Player
 from metarl_gan.agents.soft_actor_critic import (
     SacRows,
     SacSettings,
@@ -23,9 +24,11 @@ from metarl_gan.agents.squashed_gaussian import SquashedGaussianPolicy
 from metarl_gan.config import Config
 from metarl_gan.data_augmentation import Mixture
 from metarl_gan.dreams import GeneratedDream
+from metarl_gan.envs.stepping.vector import TaskVectorEnv
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.gan import ConditionalGAN, TaskContext
 from metarl_gan.learners.generated_rows import FlatRows, branched, real_rows, relabelled
+from metarl_gan.learners.inferring_player import InferringPlayer
 from metarl_gan.learners.task_imagination import learn_in_imagination
 from metarl_gan.meta_learner import Adapted, Experience, MetaLearner
 from metarl_gan.optimisers import optimiser_tensors, restore_optimiser, with_prefix
@@ -90,6 +93,28 @@ class ContextSac(MetaLearner):
     def initial_policy(self, n_tasks: int) -> dict[str, Tensor]:
         parameters = self._parameters(self._priors[torch.arange(n_tasks) % MAX_PRIORS])
         return self.sac.policy.widened(parameters, self.config.sac.first_log_std)
+
+    @torch.no_grad()
+    def player(
+        self,
+        venv: TaskVectorEnv,
+        parameters: Parameters | None,
+        generator: torch.Generator,
+        *,
+        deterministic: bool = False,
+    ) -> Player:
+        every_steps = self.config.sac.infer_every_steps
+        if parameters is not None or not every_steps or not self._gan.trained:
+            return super().player(venv, parameters, generator, deterministic=deterministic)
+        return InferringPlayer(
+            venv,
+            self.sac.policy,
+            self._gan,
+            self.initial_policy(len(venv.tasks)),
+            generator,
+            every_steps=every_steps,
+            deterministic=deterministic,
+        )
 
     def adapt(self, mixture: Mixture, n_tasks: int) -> Adapted:
         if mixture.context is None:
