@@ -49,7 +49,7 @@ class AdversarialGame:
           real and generated are drawn from `stream`, which the other objectives leave alone;
         - cramer: Bellemare et al. 2017, algorithm 1, on the last hidden layer's features `h`. A row
           is judged by `|h(x) - h(x')| - |h(x)|`, where x' is a second draw for the same state and
-          action; rows are many as `n_draws` says;
+          action, so that there are two generated rows for each real one: see `n_draws`;
         - any, with `r1_weight` for gamma: + gamma / 2 `r1` (Mescheder et al. 2018, eq. 9).
 
         Slopes are with respect to all that is judged, a pack of rows, under a fixed encoding.
@@ -109,11 +109,11 @@ class AdversarialGame:
                 return {"generator_loss": adversarial}
             with torch.no_grad():
                 target = self._discriminator(real, encoding).features.mean(1)
-        distance = (judgement.features.mean(1) - target).square().sum(-1).mean()
+        missed = (judgement.features.mean(1) - target).square().sum(-1).mean()
         return {
-            "generator_loss": adversarial + weight * distance,
+            "generator_loss": adversarial + weight * missed,
             "adversarial_loss": adversarial,
-            "feature_distance": distance,
+            "feature_distance": missed,
         }
 
     @torch.no_grad()
