@@ -6,6 +6,7 @@ Definitions follow Agarwal et al. (NeurIPS 2021, arXiv 2108.13264) and rliable: 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -64,8 +65,9 @@ def cvar_over_tasks(
 ) -> Interval:
     """Mean over runs of each run's mean over its worst `fraction` of the tasks (CVaR).
 
-    Of each run by itself: which tasks are bad for it is part of its risk, and bootstrap intervals
-    of worst means over runs would lie below what they are of.
+    Of each run by itself: which tasks are bad for it is part of its risk. So runs are resampled
+    whole: runs that were put together of tasks of several would have the worst of each. With one
+    run tasks are resampled, as elsewhere.
 
     Args:
         scores: `[runs, tasks]`.
@@ -74,11 +76,15 @@ def cvar_over_tasks(
     """
     matrix = score_matrix(scores)
 
-    def worst(flat: FloatArray) -> FloatArray:
-        by_run = flat.reshape(*flat.shape[:-1], *matrix.shape)
-        return np.asarray(conditional_value_at_risk(by_run, fraction).mean(axis=-1))
+    def worst(tasks: FloatArray) -> FloatArray:
+        return np.asarray(conditional_value_at_risk(tasks, fraction))
 
-    return stratified_bootstrap_interval(matrix, worst, rng=rng, resamples=RESAMPLES)
+    if len(matrix) == 1:
+        return stratified_bootstrap_interval(matrix, worst, rng=rng, resamples=RESAMPLES)
+    # A column of one stratum: each run with its one number.
+    by_run = worst(matrix)[:, np.newaxis]
+    mean = partial(np.mean, axis=-1)
+    return stratified_bootstrap_interval(by_run, mean, rng=rng, resamples=RESAMPLES)
 
 
 def performance_profile(

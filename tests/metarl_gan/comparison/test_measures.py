@@ -67,10 +67,17 @@ def test_cvar_is_over_the_tasks_of_each_run():
     assert cvar_over_tasks([[3.0, 1.0, 2.0]], rng=rng()).estimate == 1.0
 
 
-def test_cvar_resamples_runs_within_tasks():
-    # Task 0 is the worst whatever is drawn: 0 and 0, 0 and 2, or 2 and 2.
-    interval = cvar_over_tasks([[0.0, 50.0, 50.0], [2.0, 50.0, 50.0]], rng=rng())
+def test_cvar_resamples_runs_whole():
+    # Another task is the worst of each: put together, both would be, or neither.
+    interval = cvar_over_tasks([[0.0, 50.0, 50.0], [50.0, 2.0, 50.0]], rng=rng())
     assert (interval.low, interval.estimate, interval.high) == (0.0, 1.0, 2.0)
+
+
+def test_the_interval_of_the_cvar_is_about_its_estimate_where_runs_differ():
+    # Each run fails on tasks of its own.
+    scores = 10.0 + np.stack([np.roll(np.arange(40.0), 8 * run) for run in range(5)])
+    interval = cvar_over_tasks(scores, rng=rng())
+    assert interval.low <= interval.estimate <= interval.high
 
 
 def test_the_interval_of_the_cvar_is_about_its_estimate():
