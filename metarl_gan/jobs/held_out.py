@@ -1,5 +1,6 @@
 """The held-out tasks that all jobs of one command are evaluated on."""
 
+from abc import ABC
 from dataclasses import dataclass
 
 from metarl_gan.config_error import require
@@ -7,7 +8,7 @@ from metarl_gan.envs.family import TaskFamily
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOutTasks:
+class HeldOutTasks(ABC):
     """Which tasks, and how many real episodes of each an agent adapts on.
 
     Args:

@@ -1,5 +1,6 @@
 """Models of Stable-Baselines3 from settings."""
 
+from abc import ABC
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -68,7 +69,7 @@ class SacSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PpoOrSac:
+class PpoOrSac(ABC):
     """One of two algorithms, and the settings of each."""
 
     algorithm: Literal["ppo", "sac"] = "ppo"

@@ -3,7 +3,7 @@
 import pytest
 
 from metarl_gan import presets
-from metarl_gan.agents.collector import collect
+from metarl_gan.agents.collector import play
 from metarl_gan.config import Config, ConfigError
 from metarl_gan.config_io import flat, to_plain
 from metarl_gan.methods.meta_agent import learning_curve
@@ -40,11 +40,11 @@ def test_every_step_is_counted_and_none_beyond_the_budget(name, family, own, tmp
 
 def test_a_method_that_takes_more_than_it_says_is_found_out(tmp_path, monkeypatch):
     def forgetful(*args, **kwargs):
-        collection = collect(*args, **kwargs)
+        collection = play(*args, **kwargs)
         object.__setattr__(collection, "real_steps", collection.real_steps - 1)
         return collection
 
-    monkeypatch.setattr("metarl_gan.trainer.collect", forgetful)
+    monkeypatch.setattr("metarl_gan.trainer.play", forgetful)
     with pytest.raises(AssertionError):
         require_honest_accounting(
             make_method("maml-no-generator", SETTINGS),
