@@ -1,6 +1,6 @@
 """The held-out tasks that all jobs of one command are evaluated on."""
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from metarl_gan.config_error import require
@@ -23,6 +23,7 @@ class HeldOutTasks(ABC):
     episodes: int = 1
     seed: int = 0
 
+    @abstractmethod
     def __post_init__(self) -> None:
         require(self.tasks >= 1, "tasks", self.tasks, "at least 1")
 

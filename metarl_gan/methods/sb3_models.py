@@ -1,6 +1,6 @@
 """Models of Stable-Baselines3 from settings."""
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -75,6 +75,10 @@ class PpoOrSac(ABC):
     algorithm: Literal["ppo", "sac"] = "ppo"
     ppo: PpoSettings = field(default_factory=PpoSettings)
     sac: SacSettings = field(default_factory=SacSettings)
+
+    @abstractmethod
+    def __post_init__(self) -> None:
+        """Refuse what does not go together."""
 
     @property
     def make_model(self) -> "Callable[[VecEnv, int], BaseAlgorithm]":
