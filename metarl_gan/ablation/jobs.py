@@ -86,4 +86,5 @@ class AblationJob(Job):
     def _require_same_config(self, path: Path, theirs: object) -> None:
         if not isinstance(theirs, dict):
             raise stale(path, "says nothing of its settings")
-        require_same(path, flat(theirs), flat(to_plain(self.config)))
+        usual = flat(to_plain(Config()))
+        require_same(path, flat(theirs), flat(to_plain(self.config)), usual)

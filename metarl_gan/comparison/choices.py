@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from metarl_gan.config_error import ConfigError
@@ -37,6 +37,10 @@ class MethodChoice:
     def make(self, preset: str) -> "Method":
         """The method itself. Raises `ConfigError` for one that there is not, or its settings."""
         return make_method(self.method, self.overrides, preset=preset, known_as=self.name)
+
+    def as_named(self) -> "MethodChoice":
+        """The method with none but the settings that its name in the registry stands for."""
+        return replace(self, overrides={})
 
 
 def choose_methods(

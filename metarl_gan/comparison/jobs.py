@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,6 +42,7 @@ class ComparisonJob(Job):
         budget_real_steps: of training.
         settings: all settings of the method on the family, as plain JSON.
         evaluation: how what it learnt is evaluated.
+        usual: those settings where the choice of the method asks for nothing else.
     """
 
     choice: MethodChoice
@@ -51,6 +52,7 @@ class ComparisonJob(Job):
     budget_real_steps: int
     settings: Mapping[str, object]
     evaluation: EvaluationPlan
+    usual: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -109,7 +111,8 @@ class ComparisonJob(Job):
     def _require_same_training(self, path: Path, content: Mapping[str, Any]) -> None:
         if not isinstance(content.get("training"), dict):
             raise stale(path, "says nothing of its settings")
-        require_same(path, flat(content["training"]), flat(self.training()))
+        usual = flat({"settings": self.usual})
+        require_same(path, flat(content["training"]), flat(self.training()), usual)
 
 
 def as_plain(settings: Mapping[str, object]) -> dict[str, object]:

@@ -70,6 +70,10 @@ class ComparisonPlan:
         methods = [choice.make(self.preset) for choice in self.methods]
         self._require_able(methods, family)
         settings = {method.name: as_plain(method.settings(family)) for method in methods}
+        usual = {
+            choice.name: as_plain(choice.as_named().make(self.preset).settings(family))
+            for choice in self.methods
+        }
         return tuple(
             ComparisonJob(
                 choice=choice,
@@ -78,6 +82,7 @@ class ComparisonPlan:
                 seed=seed,
                 budget_real_steps=self.budget_real_steps,
                 settings=settings[choice.name],
+                usual=usual[choice.name],
                 evaluation=self.evaluation,
                 run=runs / choice.name / f"seed-{seed}",
                 result=out / choice.name / f"seed-{seed}.json",

@@ -112,8 +112,22 @@ def read_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def require_same(path: Path, theirs: Mapping[str, object], ours: Mapping[str, object]) -> None:
-    """Raise `ConfigError` unless what made `path` is what would make it now, name by name."""
+def require_same(
+    path: Path,
+    theirs: Mapping[str, object],
+    ours: Mapping[str, object],
+    usual: Mapping[str, object] | None = None,
+) -> None:
+    """Raise `ConfigError` unless what made `path` is what would make it now, name by name.
+
+    Args:
+        path: to name in the error.
+        theirs: what made it.
+        ours: what would make it now.
+        usual: what a setting is where nobody asks for anything else. A file made before there was
+            a setting does not name it, and is taken to have had it as usual.
+    """
+    theirs = {**(usual or {}), **theirs}
     different = [
         f"{name} {theirs.get(name)!r}, now {value!r}"
         for name, value in ours.items()

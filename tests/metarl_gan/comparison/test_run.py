@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,26 @@ def test_the_page_asks_for_what_there_is(tmp_path, monkeypatch, capsys):
     [snippet] = blocks(PAGE, "python")
     exec(compile(snippet, PAGE, "exec"), {"__name__": "__main__"})
     assert "one-step 0.5" in capsys.readouterr().out
+
+
+def test_a_result_from_before_there_was_a_setting_had_it_as_usual(tmp_path):
+    job, *_ = tiny_jobs(tmp_path)
+    content = job.content()
+    training = content["training"]
+    assert isinstance(training, dict)
+    older = {name: value for name, value in job.settings.items() if name != "learner.outer_lr"}
+    assert len(older) == len(job.settings) - 1
+    write_json(job.result, {**content, "training": {**training, "settings": older}})
+    assert job.is_done()
+    # Whoever asks for another value than the usual does not get the older result.
+    asked = tuple(
+        replace(choice, overrides={**choice.overrides, "learner.outer_lr": "0.5"})
+        for choice in tiny_plan().methods
+    )
+    with pytest.raises(ConfigError, match=r"with settings\.learner\.outer_lr 0\.001, now 0\.5"):
+        compare(tiny_plan(methods=asked), tmp_path)
+    # What is of this very command is not usual: the older result did not have it.
+    older = {name: value for name, value in job.settings.items() if name != "learner.inner_steps"}
+    write_json(job.result, {**content, "training": {**training, "settings": older}})
+    with pytest.raises(ConfigError, match=r"with settings\.learner\.inner_steps 5, now 2"):
+        job.is_done()
