@@ -1,14 +1,17 @@
 """Imagination: rollouts of the adapting policy in the generator, all tasks in one batch."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.agents.policies import Policy
+from metarl_gan.envs.stepping.processors import available_processors
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.gan import ConditionalGAN, TaskContext
+from metarl_gan.processor import shared_out
 
 STATE_LIMIT_STDS = 8.0
 """How far from the mean of real states an imagined one may go; a runaway rollout stops there."""
@@ -18,6 +21,8 @@ ROWS_AT_ONCE = {"cpu": 2048}
 of more do not fit in its cache, and imagining takes twice as long."""
 MANY_ROWS = 2**18
 """Rows at once on other devices: fewer would not fill them, more would fill their memory."""
+SPLIT_ROWS = 1536
+"""Rows from which on it pays to give every thread of a processor its part."""
 
 
 @torch.no_grad()
@@ -36,19 +41,32 @@ def imagine(
     The elites share the rollouts of a task. Returns generated transitions `[tasks, rollouts,
     n_steps]`; a rollout that the generator terminates is invalid from then on, and one that
     reaches `n_steps` is truncated. The generator's networks compute in `dtype`, states add up in
-    float32. Large batches are imagined part by part, each through all steps.
+    float32. Large batches are imagined part by part, each through all steps, by as many threads as
+    torch may use here.
     """
     (n_tasks, n_rollouts), made = starts.shape[:2], dict[str, Tensor]()
-    for part in _parts(n_tasks, n_rollouts, gan.n_elites, _rows_at_once(starts)):
+    n_threads = torch.get_num_threads() if starts.device.type == "cpu" else 1
+    parts = _parts(
+        n_tasks,
+        n_rollouts,
+        n_elites=gan.n_elites,
+        most_rows=_rows_at_once(starts),
+        n_threads=n_threads,
+    )
+
+    @torch.no_grad()  # of a thread alone
+    def run(part_and_stream: tuple[_Part, torch.Generator]) -> None:
+        part, own = part_and_stream
         of_tasks = {name: value[part.tasks] for name, value in parameters.items()}
-        rollouts = _Rollouts(
-            gan, part.of_context(context), starts[part.index], n_steps, stream, dtype
-        )
-        rollouts.run(policy, of_tasks, stream)
+        rollouts = _Rollouts(gan, part.of_context(context), starts[part.index], n_steps, own, dtype)
+        rollouts.run(policy, of_tasks, own)
         for name, value in rollouts.record().items():
             if name not in made:
-                made[name] = value.new_empty((n_tasks, n_rollouts, *value.shape[2:]))
+                made.setdefault(name, value.new_empty((n_tasks, n_rollouts, *value.shape[2:])))
             made[name][part.index] = value
+
+    with_streams = list(zip(parts, _streams(stream, len(parts)), strict=True))
+    shared_out(run, with_streams, min(n_threads, available_processors()))
     return Transitions(**made)
 
 
@@ -89,20 +107,39 @@ class _Part:
         )
 
 
-def _parts(n_tasks: int, n_rollouts: int, n_elites: int, n_rows: int) -> list[_Part]:
-    """All tasks and rollouts in parts of about `n_rows`, with every elite in its turn in each."""
-    rollouts = -(-n_rollouts // -(-n_rollouts // n_rows))
-    rollouts = -(-rollouts // n_elites) * n_elites
-    tasks = max(1, n_rows // rollouts)
+def _parts(
+    n_tasks: int, n_rollouts: int, *, n_elites: int, most_rows: int, n_threads: int
+) -> list[_Part]:
+    """All tasks and rollouts, with every elite in its turn in each part.
+
+    Of whole tasks, evenly many, as many parts for every thread; of one task where its rollouts
+    are more than `most_rows`.
+    """
+    of_a_task = -(-n_rollouts // most_rows)
+    rollouts = -(-n_rollouts // of_a_task // n_elites) * n_elites
+    n_rows = n_tasks * n_rollouts
+    wanted = -(-n_rows // most_rows)
+    if n_rows >= SPLIT_ROWS:
+        wanted = -(-wanted // n_threads) * n_threads
+    n_parts = min(n_tasks, wanted)
+    ends = [n_tasks * place // n_parts for place in range(n_parts + 1)]
     return [
-        _Part(tasks=slice(task, task + tasks), rollouts=slice(rollout, rollout + rollouts))
-        for task in range(0, n_tasks, tasks)
+        _Part(tasks=slice(first, last), rollouts=slice(rollout, rollout + rollouts))
+        for first, last in pairwise(ends)
         for rollout in range(0, n_rollouts, rollouts)
     ]
 
 
 def _rows_at_once(like: Tensor) -> int:
     return ROWS_AT_ONCE.get(like.device.type, MANY_ROWS)
+
+
+def _streams(stream: torch.Generator, n_parts: int) -> list[torch.Generator]:
+    """One for each part, so that nothing depends on which is computed first."""
+    if n_parts == 1 or stream.device.type != "cpu":
+        return [stream] * n_parts
+    seeds = torch.randint(2**62, (n_parts,), generator=stream).tolist()
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
 class _Rollouts:

@@ -1,12 +1,8 @@
 """Execution: in which parts the tasks of a meta-batch are computed, and by which threads."""
 
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, TypeVar, final
 
@@ -15,6 +11,7 @@ from torch import Tensor
 
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.envs.stepping.processors import available_processors
+from metarl_gan.processor import shared_out
 
 ExecutionName = Literal["auto", "batched", "looped", "threads"]
 Result = TypeVar("Result")
@@ -124,10 +121,7 @@ class InParts(Execution):
             parts = [ALL]
             if size.values >= SPLIT_VALUES:
                 return [function(ALL)]
-        with _one_torch_thread():
-            if self.concurrent and at_once > 1:
-                return _shared_out(function, parts, at_once)
-            return [function(part) for part in parts]
+        return shared_out(function, parts, at_once if self.concurrent else 1)
 
 
 def make_execution(
@@ -156,66 +150,9 @@ def parts_of(size: Size, n_threads: int) -> list[slice]:
     return [slice(first, last) for first, last in pairwise(ends)]
 
 
-def _shared_out(
-    function: Callable[[slice], Result], parts: Sequence[slice], n_threads: int
-) -> list[Result]:
-    """`function` of all parts, each by whichever thread is free: this one, and `n_threads - 1`.
-
-    This one works instead of waiting: a system that has to wake two threads of an idle pool may
-    well put both on one processor.
-    """
-    found: dict[int, Result] = {}
-    left = list(reversed(range(len(parts))))
-
-    def work() -> None:
-        while left:
-            try:
-                place = left.pop()
-            except IndexError:  # another thread was faster
-                return
-            found[place] = function(parts[place])
-
-    others = [_workers(n_threads - 1).submit(work) for _ in range(n_threads - 1)]
-    try:
-        work()
-    finally:
-        left.clear()
-        wait(others)
-    for other in others:
-        other.result()
-    return [found[place] for place in range(len(parts))]
-
-
 def _sum(parts: Sequence[Tensor]) -> Tensor:
     """From first to last: a tree of sums could be another for another number of threads."""
     total = parts[0]
     for part in parts[1:]:
         total = total + part
     return total
-
-
-@lru_cache(maxsize=1)
-def _workers(n_threads: int) -> ThreadPoolExecutor:
-    """Threads that stay: one that ends gives its memory back, and the next has to ask for it."""
-    return ThreadPoolExecutor(
-        n_threads, thread_name_prefix="metarl-gan-tasks", initializer=_take_one_torch_thread
-    )
-
-
-os.register_at_fork(after_in_child=_workers.cache_clear)
-
-
-def _take_one_torch_thread() -> None:
-    # Of this thread alone. What asks first takes over what another thread set last.
-    torch.get_num_threads()
-    torch.set_num_threads(1)
-
-
-@contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
