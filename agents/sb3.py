@@ -7,6 +7,7 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3 import DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.logger import Logger
 from torch import Tensor, nn
 
 from metarl_gan.agents.exploring_policies import EpsilonGreedyPolicy, NoisyActorPolicy
@@ -129,3 +130,8 @@ def _require_counterpart(policy: Policy, action_space: gymnasium.Space) -> None:
             f"the actions of {action_space} are not bounded; Stable-Baselines3 knows only those "
             "with finite bounds"
         )
+
+
+def log_nothing(model: BaseAlgorithm) -> None:
+    """Keep a model from making a folder for its log wherever temporary files are, as it would."""
+    model.set_logger(Logger(folder=None, output_formats=[]))

@@ -13,7 +13,6 @@ from gymnasium import spaces
 from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer, RolloutBuffer
-from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
@@ -23,7 +22,7 @@ from torch import Tensor
 from metarl_gan.agents.global_streams import global_streams
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.agents.policies import LOG_STD_RANGE
-from metarl_gan.agents.sb3 import MODULES, SpacesOnly
+from metarl_gan.agents.sb3 import MODULES, SpacesOnly, log_nothing
 from metarl_gan.agents.sb3_actors import actor_parameters, with_actor, without_actor
 
 ALGORITHMS: Mapping[str, type[BaseAlgorithm]] = {
@@ -118,7 +117,7 @@ class Sb3Inner:
             raise ValueError(
                 f"{settings.algorithm} of Stable-Baselines3 refuses its settings: {error}"
             ) from error
-        self.model.set_logger(Logger(folder=None, output_formats=[]))
+        log_nothing(self.model)
         self.observation_space, self.action_space = observations, actions
 
     def state(self) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import Tensor
 
 from metarl_gan.agents.networks import Parameters
+from metarl_gan.agents.sb3 import log_nothing
 from metarl_gan.agents.sb3_actions import Sb3Actions
 from metarl_gan.agents.sb3_player import Memory, Sb3Player
 from metarl_gan.agents.told import Told
@@ -68,6 +69,7 @@ class Sb3Learner:
         )
         self._scale = VecNormalize(self.trials, gamma=discount)
         self.model = make_model(self._scale, self.trials.block_steps)
+        log_nothing(self.model)
         self._actions = Sb3Actions(practice.family.action_space)
 
     def learn(self, steps: int, callbacks: Sequence[BaseCallback] = ()) -> None:

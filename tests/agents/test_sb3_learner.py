@@ -1,6 +1,8 @@
 """A recurrent model's memory: through the episodes of a trial, and no further."""
 # ruff: noqa: NPY002 - the legacy generator is what Stable-Baselines3 draws from
 
+import tempfile
+
 import numpy as np
 import pytest
 import torch
@@ -143,6 +145,13 @@ def test_tensors_restore_what_acts():
         other.restore(kept)
     for name, value in other.tensors().items():
         assert torch.equal(value, kept[name]), name
+
+
+def test_learning_leaves_nothing_behind_where_temporary_files_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with global_streams(0):
+        learner().learn(48)
+    assert not list(tmp_path.iterdir())
 
 
 def test_global_streams_are_put_back():
