@@ -1,5 +1,6 @@
 """Timing alternatives against each other, in turns, so that a busy machine slows all alike."""
 
+import math
 import os
 import platform
 import time
@@ -14,6 +15,9 @@ from metarl_gan.report_files import installed_versions
 
 CPU_INFO = Path("/proc/cpuinfo")
 MIN_ROUNDS = 5
+LEAST_SECONDS, MOST_CALLS = 0.05, 20
+"""A round calls what takes less than so long so often, one call after the other, and takes their
+mean: a single short one would be timed with the caches that another alternative has left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +50,7 @@ class Spread:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Seconds of each round of one alternative: by the clock, and of all its threads together."""
+    """Seconds of a call of one alternative in each round: by the clock, and of all its threads."""
 
     name: str
     transitions: int
@@ -124,18 +128,18 @@ def time_in_turns(
     """Time all alternatives once per round, for `seconds` or `min_rounds` rounds, the longer.
 
     A round goes through them in their order, and one round is done beforehand to warm up.
-    torch's number of threads is set for each, and put back.
+    torch's number of threads is set for each, and put back. What takes little time is called
+    several times in each round (`LEAST_SECONDS`).
     """
     threads = torch.get_num_threads()
     wall: list[list[float]] = [[] for _ in alternatives]
     cpu: list[list[float]] = [[] for _ in alternatives]
     try:
-        for alternative in alternatives:
-            _timed(alternative)
+        calls = [_calls(_timed(alternative, 1)[0]) for alternative in alternatives]
         end = time.perf_counter() + seconds
         while len(wall[0]) < (min_rounds or MIN_ROUNDS) or time.perf_counter() < end:
             for place, alternative in enumerate(alternatives):
-                wall_seconds, cpu_seconds = _timed(alternative)
+                wall_seconds, cpu_seconds = _timed(alternative, calls[place])
                 wall[place].append(wall_seconds)
                 cpu[place].append(cpu_seconds)
     finally:
@@ -153,11 +157,17 @@ def time_in_turns(
     ]
 
 
-def _timed(alternative: Alternative) -> tuple[float, float]:
+def _calls(seconds: float) -> int:
+    """Calls in a round of what takes so long."""
+    return min(MOST_CALLS, max(1, math.ceil(LEAST_SECONDS / max(seconds, 1e-9))))
+
+
+def _timed(alternative: Alternative, calls: int) -> tuple[float, float]:
     torch.set_num_threads(alternative.torch_threads)
     wall, cpu = time.perf_counter(), _processor_seconds()
-    alternative.work()
-    return time.perf_counter() - wall, _processor_seconds() - cpu
+    for _ in range(calls):
+        alternative.work()
+    return (time.perf_counter() - wall) / calls, (_processor_seconds() - cpu) / calls
 
 
 def _processor_seconds() -> float:

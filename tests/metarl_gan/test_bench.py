@@ -1,6 +1,7 @@
 """Benchmarks: what is timed, and the arithmetic on it. No test depends on how fast anything is."""
 
 import json
+import time
 
 import pytest
 import torch
@@ -43,7 +44,27 @@ def test_a_ratio_pairs_the_rounds_and_counts_transitions():
     assert ratio.cpu == Spread(min=0.5, median=1.0, max=1.0)
 
 
-def test_alternatives_take_turns_with_their_own_threads():
+def test_what_takes_little_time_is_called_several_times_a_round(monkeypatch):
+    now, calls = [0.0], []
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    def taking(name, seconds):
+        def work():
+            calls.append(name)
+            now[0] += seconds
+
+        return Alternative(name=name, transitions=1, work=work)
+
+    lengths = {"short": 0.02, "long": 0.07, "none": 0.0}
+    timings = time_in_turns([taking(*each) for each in lengths.items()], seconds=0.0, min_rounds=2)
+    # Once to warm up; then as often as takes 0.05 seconds, but no more than 20 times.
+    assert calls == [*lengths, *(["short"] * 3 + ["long"] + ["none"] * 20) * 2]
+    for timing, seconds in zip(timings, lengths.values(), strict=True):
+        assert timing.wall_seconds == pytest.approx([seconds] * 2)  # of a call
+
+
+def test_alternatives_take_turns_with_their_own_threads(monkeypatch):
+    monkeypatch.setattr(bench_timing, "LEAST_SECONDS", 0.0)
     calls = []
 
     def work(name):
