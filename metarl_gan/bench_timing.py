@@ -16,8 +16,9 @@ from metarl_gan.report_files import installed_versions
 CPU_INFO = Path("/proc/cpuinfo")
 MIN_ROUNDS = 5
 LEAST_SECONDS, MOST_CALLS = 0.05, 20
-"""A round calls what takes less than so long so often, one call after the other, and takes their
-mean: a single short one would be timed with the caches that another alternative has left."""
+"""A round calls what takes less than so long so often, one call after the other and after one that
+is not timed, and takes their mean: otherwise short ones would be timed with the caches and the
+free memory that another alternative has left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +165,8 @@ def _calls(seconds: float) -> int:
 
 def _timed(alternative: Alternative, calls: int) -> tuple[float, float]:
     torch.set_num_threads(alternative.torch_threads)
+    if calls > 1:
+        alternative.work()
     wall, cpu = time.perf_counter(), _processor_seconds()
     for _ in range(calls):
         alternative.work()
