@@ -166,11 +166,21 @@ def test_files_named_in_pages_exist(page: str) -> None:
 )
 def test_result_tables_of_pages_are_those_of_the_results(page: str, after: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
-    shown = re.findall(r"(?:^\|.*\n)+", text.partition(after)[2], re.MULTILINE)
-    results = "\n".join(
-        path.read_text(encoding="utf-8") for path in (ROOT / "benchmarks/results").rglob("table.md")
-    )
-    of_results = [table for table in shown if "[" in table and "](" not in table]
+    of_results = [table for table in tables(text.partition(after)[2]) if "[" in "".join(table)]
     assert of_results
+    results = [
+        table
+        for path in (ROOT / "benchmarks/results").rglob("table.md")
+        for table in tables(path.read_text(encoding="utf-8"))
+    ]
     for table in of_results:
-        assert table in results, table
+        # A page may leave rows out, of one and the same result.
+        whole = [one for one in results if one[:2] == table[:2] and set(table) <= set(one)]
+        assert whole, "\n".join(table)
+        assert any(table == [line for line in one if line in table] for one in whole)
+
+
+def tables(text: str) -> list[list[str]]:
+    """The tables of a page that have no links, as lines."""
+    found = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    return [table.splitlines() for table in found if "](" not in table]
