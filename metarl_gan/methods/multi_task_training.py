@@ -103,16 +103,21 @@ class MultiTaskTraining:
         sampling = SamplerConfig(tasks_per_batch=settings.tasks_per_batch)
         sampler = TaskSampler(self._family, sampling, self._streams)
         per_update = settings.tasks_per_batch * settings.episodes_per_task * self._family.horizon
+        # Updates that fit if no episode ends early; there are more where some do.
         n_updates = assignment.max_real_steps // per_update
-        every = max(1, n_updates // VALIDATIONS)
+        between = max(1, n_updates // VALIDATIONS) * per_update
         real_steps = validation_steps = 0
-        seconds, points, best = 0.0, [], {}
-        for index in range(n_updates):
+        seconds, points, best, due = 0.0, [], {}, between
+        index, done = 0, False
+        while not done:
+            remaining = max(0.0, 1.0 - real_steps / (n_updates * per_update))
             began = time.perf_counter()
-            real_steps += self._update(sampler.sample(index), index, 1.0 - index / n_updates)
+            real_steps += self._update(sampler.sample(index), index, remaining)
             seconds += time.perf_counter() - began
-            if (index + 1) % every and index + 1 < n_updates:
+            index, done = index + 1, real_steps + per_update > assignment.max_real_steps
+            if real_steps < due and not done:
                 continue
+            due += between
             score, steps = self._tune(sampler.validation_tasks)
             validation_steps += steps
             if not points or score > max(point.validation_return for point in points):

@@ -73,14 +73,15 @@ def test_learns_the_best_that_all_tasks_agree_on(tmp_path, monkeypatch):
 def test_every_step_counts_and_what_is_trained_is_only_loaded(tmp_path):
     family, method = walk(), FineTuned("f", TINY)
     Walk.total_steps = 0
-    trained = method.train(family, seed=0, max_real_steps=100, folder=tmp_path / "a")
-    assert 60 < trained.real_steps <= 100
+    trained = method.train(family, seed=0, max_real_steps=300, folder=tmp_path / "a")
+    # Episodes end early: as long as an update fits if none did, there is another.
+    assert 300 - 24 < trained.real_steps <= 300
     assert trained.learning_curve[-1].real_steps == trained.real_steps
     spent = Walk.total_steps
     assert trained.real_steps + trained.validation_real_steps == spent
-    loaded = method.train(family, seed=0, max_real_steps=100, folder=tmp_path / "a")
+    loaded = method.train(family, seed=0, max_real_steps=300, folder=tmp_path / "a")
     assert Walk.total_steps == spent
-    twin = method.train(family, seed=0, max_real_steps=100, folder=tmp_path / "b")
+    twin = method.train(family, seed=0, max_real_steps=300, folder=tmp_path / "b")
     Walk.total_steps = 0
     expected = curve(trained, family, n_tasks=3)
     assert expected.real_steps == Walk.total_steps
