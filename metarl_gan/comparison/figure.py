@@ -132,8 +132,10 @@ def _improvements(axes: "Axes", summary: ComparisonSummary) -> None:
 
 def _draw(axes: "Axes", band: Band, index: int, label: str, *, marked: bool = False) -> None:
     colour, style, marker = _look(index)
-    axes.fill_between(band.x, band.low, band.high, color=colour, alpha=0.15, linewidth=0)
     few = marked or len(band.x) == 1
+    if len(band.x) == 1:
+        axes.vlines(band.x, band.low, band.high, color=colour, alpha=0.5)
+    axes.fill_between(band.x, band.low, band.high, color=colour, alpha=0.15, linewidth=0)
     axes.plot(
         band.x,
         band.values,

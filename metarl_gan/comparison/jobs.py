@@ -42,7 +42,8 @@ class ComparisonJob(Job):
         budget_real_steps: of training.
         settings: all settings of the method on the family, as plain JSON.
         evaluation: how what it learnt is evaluated.
-        usual: those settings where the choice of the method asks for nothing else.
+        usual: those settings where the choice of the method asks for nothing else; what older
+            results are taken to have had, and no part of the job.
     """
 
     choice: MethodChoice
@@ -52,7 +53,7 @@ class ComparisonJob(Job):
     budget_real_steps: int
     settings: Mapping[str, object]
     evaluation: EvaluationPlan
-    usual: Mapping[str, object] = field(default_factory=dict)
+    usual: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     @property
     def name(self) -> str:

@@ -142,14 +142,16 @@ def learning_band(
 ) -> Band | None:
     """Validation return by real steps: interquartile mean over seeds.
 
-    Curves are interpolated between their points, and shown where every one of them has some.
+    Curves are interpolated between their points, and shown where every one of them has some; those
+    that have no real step in common, as where episodes end early and there are few points, as one
+    point: where they end, at the mean of their real steps.
 
     Args:
         curves: one per seed; empty ones are left out.
         rng: source of the resampling.
 
     Returns:
-        `None` where there is no real step that all curves reach.
+        `None` where all curves are empty.
     """
     known = [curve for curve in curves if curve]
     if not known:
@@ -157,14 +159,16 @@ def learning_band(
     first = max(curve[0].real_steps for curve in known)
     last = min(curve[-1].real_steps for curve in known)
     if first > last:
-        return None
-    x = np.unique(np.linspace(first, last, LEARNING_POINTS))
-    values = np.stack(
-        [
-            np.interp(x, [p.real_steps for p in curve], [p.validation_return for p in curve])
-            for curve in known
-        ]
-    )
+        x = np.array([np.mean([curve[-1].real_steps for curve in known])])
+        values = np.array([[curve[-1].validation_return] for curve in known])
+    else:
+        x = np.unique(np.linspace(first, last, LEARNING_POINTS))
+        values = np.stack(
+            [
+                np.interp(x, [p.real_steps for p in curve], [p.validation_return for p in curve])
+                for curve in known
+            ]
+        )
     samples = interquartile_mean(
         values[rng.integers(len(known), size=(RESAMPLES, len(known)))].swapaxes(1, 2)
     )

@@ -154,7 +154,11 @@ def test_learning_curves_are_interpolated_where_all_have_points():
     assert (band.values[0], band.values[-1]) == (2.5, 3.5)
     assert (band.low[0], band.high[0]) == (1.0, 4.0)
     assert learning_band([[], []], rng=rng()) is None
-    assert learning_band([curve((1, 0.0)), curve((2, 0.0))], rng=rng()) is None
+    # Nothing in common: their ends.
+    band = learning_band([curve((1, 9.0), (2, 0.0)), curve((4, 1.0))], rng=rng())
+    assert band is not None
+    assert (band.x.tolist(), band.values.tolist()) == ([3.0], [0.5])
+    assert (band.low.tolist(), band.high.tolist()) == ([0.0], [1.0])
 
 
 def test_learning_band_is_over_seeds():
