@@ -159,7 +159,7 @@ def learning_band(
     first = max(curve[0].real_steps for curve in known)
     last = min(curve[-1].real_steps for curve in known)
     if first > last:
-        x = np.array([np.mean([curve[-1].real_steps for curve in known])])
+        x = np.array([float(np.mean([curve[-1].real_steps for curve in known]))])
         values = np.array([[curve[-1].validation_return] for curve in known])
     else:
         x = np.unique(np.linspace(first, last, LEARNING_POINTS))
