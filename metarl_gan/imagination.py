@@ -1,7 +1,6 @@
 """Imagination: rollouts of the adapting policy in the generator, all tasks in one batch."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from metarl_gan.agents.policies import Policy
 from metarl_gan.envs.stepping.processors import available_processors
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.gan import ConditionalGAN, TaskContext
-from metarl_gan.processor import shared_out
+from metarl_gan.processor import even_parts, shared_out
 
 STATE_LIMIT_STDS = 8.0
 """How far from the mean of real states an imagined one may go; a runaway rollout stops there."""
@@ -121,11 +120,9 @@ def _parts(
     wanted = -(-n_rows // most_rows)
     if n_rows >= SPLIT_ROWS:
         wanted = -(-wanted // n_threads) * n_threads
-    n_parts = min(n_tasks, wanted)
-    ends = [n_tasks * place // n_parts for place in range(n_parts + 1)]
     return [
-        _Part(tasks=slice(first, last), rollouts=slice(rollout, rollout + rollouts))
-        for first, last in pairwise(ends)
+        _Part(tasks=tasks, rollouts=slice(rollout, rollout + rollouts))
+        for tasks in even_parts(n_tasks, min(n_tasks, wanted))
         for rollout in range(0, n_rollouts, rollouts)
     ]
 

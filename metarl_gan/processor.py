@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -41,6 +42,12 @@ def keep_freed_memory() -> bool:
         return False
     options = {M_MMAP_THRESHOLD: LARGEST_KEPT, M_TRIM_THRESHOLD: MOST_KEPT}
     return sum(set_option(option, n_bytes) for option, n_bytes in options.items()) == len(options)
+
+
+def even_parts(n_items: int, n_parts: int) -> list[slice]:
+    """Consecutive items, as equally many in each part as there can be."""
+    ends = [n_items * place // n_parts for place in range(n_parts + 1)]
+    return [slice(first, last) for first, last in pairwise(ends)]
 
 
 def shared_out(

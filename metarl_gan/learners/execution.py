@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal, TypeVar, final
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.envs.stepping.processors import available_processors
-from metarl_gan.processor import shared_out
+from metarl_gan.processor import even_parts, shared_out
 
 ExecutionName = Literal["auto", "batched", "looped", "threads"]
 Result = TypeVar("Result")
@@ -145,9 +144,7 @@ def parts_of(size: Size, n_threads: int) -> list[slice]:
     n_parts = -(-size.values // PART_VALUES)
     if size.values >= SPLIT_VALUES:
         n_parts = -(-n_parts // n_threads) * n_threads
-    n_parts = max(1, min(n_parts, size.n_tasks))
-    ends = [size.n_tasks * place // n_parts for place in range(n_parts + 1)]
-    return [slice(first, last) for first, last in pairwise(ends)]
+    return even_parts(size.n_tasks, max(1, min(n_parts, size.n_tasks)))
 
 
 def _sum(parts: Sequence[Tensor]) -> Tensor:
