@@ -19,7 +19,7 @@ import metarl_gan.envs as _envs  # noqa: F401 - registers the families, in Gymna
 
 if TYPE_CHECKING:
     from metarl_gan.agent import MetaAgent
-    from metarl_gan.api import evaluate, fidelity, load, train
+    from metarl_gan.api import evaluate, fidelity, load, record, train
     from metarl_gan.config import Config
 
 # Threads that spin while they wait take the core from whoever has work to do. OpenMP reads this
@@ -28,7 +28,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __version__ = "0.1.0"
 
-__all__ = ["Config", "MetaAgent", "__version__", "evaluate", "fidelity", "load", "train"]
+__all__ = ["Config", "MetaAgent", "__version__", "evaluate", "fidelity", "load", "record", "train"]
 
 _HOME = {
     "Config": "metarl_gan.config",
@@ -36,6 +36,7 @@ _HOME = {
     "evaluate": "metarl_gan.api",
     "fidelity": "metarl_gan.api",
     "load": "metarl_gan.api",
+    "record": "metarl_gan.api",
     "train": "metarl_gan.api",
 }
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from stable_baselines3.common.callbacks import BaseCallback
 
     from metarl_gan.callbacks import Callback
+    from metarl_gan.video import Video
 
 GENERATED, REAL_ONLY = "generated", "real only"
 
@@ -182,6 +183,28 @@ def evaluate(
         command=f"metarl-gan evaluate {agent.run_folder} --split {split} --tasks {tasks} "
         f"--episodes {episodes} --seed {seed}",
     )
+
+
+def record(
+    agent: MetaAgent,
+    family: str | TaskFamily | None = None,
+    *,
+    split: str = "test",
+    tasks: int = 3,
+    episodes: int = 1,
+    seed: int = 0,
+) -> "Video":
+    """The agent in held-out tasks, before and after `episodes` real episodes: `.save(path)`.
+
+    Needs no display. Raises `ValueError` for a family with other spaces or that cannot be seen, a
+    split it does not have, or numbers that make no sense.
+    """
+    from metarl_gan.video import filmed  # drawing is for those who watch
+
+    made, drawn = _tasks(agent, family, split, tasks, seed)
+    if episodes < 1:
+        raise ConfigError(f"episodes is {episodes}; give the real episodes per task, 1 or more")
+    return filmed(agent, made, drawn, episodes=episodes, seed=seed)
 
 
 def fidelity(

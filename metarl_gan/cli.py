@@ -48,6 +48,10 @@ COMMANDS = {
         summary="gradients on generated data against the true ones, on held-out tasks",
         home="metarl_gan.commands:fidelity",
     ),
+    "video": Command(
+        summary="an agent in held-out tasks, before and after adapting, as a GIF",
+        home="metarl_gan.commands:video",
+    ),
     "compare": Command(
         summary="methods (maml, rl2, …) by seeds at equal real steps, and how they compare",
         home="metarl_gan.comparison.command:compare",

@@ -78,6 +78,24 @@ class FidelityOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VideoOptions:
+    """GIF of an agent in held-out tasks, before and after it adapts."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Run folder."""
+    split: str = "test"
+    """Which tasks: test, ood or train."""
+    tasks: int = 3
+    """Number of tasks, one below the other."""
+    episodes: int = 1
+    """Real episodes per task to adapt on."""
+    seed: int = 0
+    """Seed of tasks and rollouts."""
+    out: Path | None = None
+    """The file; RUN/evaluation/adaptation.gif by default."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AblateOptions:
     """Train every arm with every seed at equal cost, evaluate all alike, compare."""
 

@@ -18,6 +18,7 @@ from metarl_gan.cli_options import (
     FidelityOptions,
     ReportOptions,
     TrainOptions,
+    VideoOptions,
     parse,
     parse_with_settings,
 )
@@ -71,6 +72,25 @@ def fidelity(args: Sequence[str]) -> None:
     make_console().print(fidelity_table(report))
     print_dropped(report, files["json"])
     print_files(files)
+
+
+def video(args: Sequence[str]) -> None:
+    """`metarl-gan video`: the agent in held-out tasks, before and after adapting, as a GIF."""
+    from metarl_gan import api
+
+    options = parse(VideoOptions, "video", args)
+    agent = api.load(options.run)
+    path = options.out or options.run / EVALUATION_FOLDER / "adaptation.gif"
+    made = api.record(
+        agent,
+        split=options.split,
+        tasks=options.tasks,
+        episodes=options.episodes,
+        seed=options.seed,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made.save(path)
+    print_files({"gif": path})
 
 
 def report(args: Sequence[str]) -> None:

@@ -32,6 +32,7 @@ MAY_NAME_FAMILIES = {
 }
 NOT_FOR_ENVS = {"stable_baselines3", "sb3_contrib"}  # envs/ does not know of learning
 IMPORT_NAMES = {
+    "pillow": "PIL",
     "pyyaml": "yaml",
     "stable-baselines3": "stable_baselines3",
     "sb3-contrib": "sb3_contrib",

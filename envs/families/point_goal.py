@@ -8,8 +8,6 @@ import numpy as np
 from metarl_gan.envs.distributions import Uniform
 from metarl_gan.envs.families.point_vector import ACTIONS, OBSERVATIONS, PointVectorEnv
 from metarl_gan.envs.family import TaskFamily
-from metarl_gan.envs.stepping.single import SingleTaskEnv
-from metarl_gan.envs.stepping.vector import TaskVectorEnv
 from metarl_gan.envs.task import Task
 from metarl_gan.envs.task_space import TaskSpace
 
@@ -47,9 +45,9 @@ class PointGoal(TaskFamily):
 
     def make(self, task: Task, *, render_mode: str | None = None) -> gymnasium.Env:
         """One environment of `task`, with its time limit."""
-        return SingleTaskEnv(self.make_native([task], 1))
+        return self.make_native([task], 1).single(render_mode)
 
-    def make_native(self, tasks: Sequence[Task], envs_per_task: int) -> TaskVectorEnv:
+    def make_native(self, tasks: Sequence[Task], envs_per_task: int) -> PointVectorEnv:
         """All environments as two numpy arrays, positions and goals."""
         return PointVectorEnv(tasks, envs_per_task, horizon=HORIZON, goal=_goal, reward=np.negative)
 

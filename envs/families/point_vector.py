@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from metarl_gan.envs.families.point_picture import point_picture
+from metarl_gan.envs.stepping.single import SingleTaskEnv
 from metarl_gan.envs.stepping.vector import TaskVectorEnv
 from metarl_gan.envs.task import Task
 
@@ -26,6 +28,7 @@ class PointVectorEnv(TaskVectorEnv):
         horizon: Time limit in steps.
         goal: The goal `(x, y)` of a task.
         reward: From the distances to the goal `[n]` that a step reached to its rewards `[n]`.
+        goal_radius: Length units, of the ring around the goal in pictures.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class PointVectorEnv(TaskVectorEnv):
         horizon: int,
         goal: Callable[[Task], tuple[float, float]],
         reward: Callable[[np.ndarray], np.ndarray],
+        goal_radius: float = STEP_LENGTH,
     ) -> None:
         super().__init__(
             tasks=tasks,
@@ -44,9 +48,16 @@ class PointVectorEnv(TaskVectorEnv):
             action_space=ACTIONS,
             horizon=horizon,
         )
-        self._goal, self._reward = goal, reward
+        self._goal, self._reward, self._goal_radius = goal, reward, goal_radius
         self._positions = np.zeros((self.num_envs, 2))
         self._retask()
+
+    def single(self, render_mode: str | None) -> SingleTaskEnv:
+        """The only environment, as a plain one; it can be seen as `rgb_array`."""
+        return SingleTaskEnv(self, picture=self._picture if render_mode == "rgb_array" else None)
+
+    def _picture(self) -> np.ndarray:
+        return point_picture(self._positions[0], self._goals[0], self._goal_radius)
 
     def _retask(self) -> None:
         goals = np.array([self._goal(task) for task in self.tasks])

@@ -82,6 +82,10 @@ class FakeApi:
             generated_share=ones,
         )
 
+    def record(self, agent, **options) -> SimpleNamespace:
+        self.calls.append(("record", options))
+        return SimpleNamespace(save=lambda path: path.write_bytes(b"GIF89a"))
+
 
 @pytest.fixture
 def api(monkeypatch) -> FakeApi:
@@ -204,6 +208,14 @@ def test_an_agent_without_generator_has_one_arm(api, tmp_path):
     api.generated = False
     assert main(["evaluate", str(tmp_path), "--out", str(tmp_path / "e"), "--tasks", "4"]) == 0
     assert [arm.arm for arm in ArmComparison.load(tmp_path / "e").arms] == ["real only"]
+
+
+def test_video_is_where_it_says(api, tmp_path, capsys):
+    assert main(["video", str(tmp_path), "--tasks", "2", "--split", "ood"]) == 0
+    assert api.calls == [("record", {"split": "ood", "tasks": 2, "episodes": 1, "seed": 0})]
+    path = tmp_path / "evaluation" / "adaptation.gif"
+    assert path.is_file()
+    assert str(path) in capsys.readouterr().out.replace("\n", "")
 
 
 def test_fidelity_and_report(api, tmp_path, capsys):
