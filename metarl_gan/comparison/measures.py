@@ -60,6 +60,20 @@ class Reached:
     seconds: float | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sooner:
+    """How many times fewer real steps than the baseline a method took to come to a threshold.
+
+    Args:
+        ratio: of the medians over seeds, the baseline's by the method's; 0 where the method's
+            median never came there.
+        at_least: the baseline's median never came there: its whole budget was taken instead.
+    """
+
+    ratio: Interval
+    at_least: bool
+
+
 def cvar_over_tasks(
     scores: ArrayLike, *, rng: np.random.Generator, fraction: float = TAIL
 ) -> Interval:
@@ -189,6 +203,52 @@ def reached(curves: Sequence[Sequence[LearningPoint]], threshold: float) -> Reac
         real_steps=_median([None if first is None else first.real_steps for first in firsts]),
         seconds=_median([None if first is None else first.seconds for first in firsts]),
     )
+
+
+def sooner(
+    ours: Sequence[Sequence[LearningPoint]],
+    theirs: Sequence[Sequence[LearningPoint]],
+    threshold: float,
+    *,
+    budget_real_steps: int,
+    rng: np.random.Generator,
+) -> Sooner | None:
+    """Ratio of real steps to a threshold, with an interval: seeds of both sides are resampled.
+
+    As good as the validations are close: a threshold is reached where it was first seen to be.
+
+    Args:
+        ours: curves of the method, one per seed.
+        theirs: curves of the baseline.
+        threshold: in the unit of returns.
+        budget_real_steps: what seeds of the baseline that never came there count with.
+        rng: source of the resampling.
+
+    Returns:
+        `None` where neither side's median came there.
+    """
+    never = reached(theirs, threshold).real_steps is None
+    if never and reached(ours, threshold).real_steps is None:
+        return None
+    sides = (
+        np.array([_real_steps_to(threshold, curve, otherwise=np.inf) for curve in ours]),
+        np.array(
+            [_real_steps_to(threshold, curve, otherwise=budget_real_steps) for curve in theirs]
+        ),
+    )
+    mine, others = (
+        np.median(side[rng.integers(len(side), size=(RESAMPLES, len(side)))], axis=-1)
+        for side in sides
+    )
+    low, high = np.percentile(others / mine, [2.5, 97.5])
+    estimate = float(np.median(sides[1]) / np.median(sides[0]))
+    ratio = Interval(estimate=estimate, low=float(low), high=float(high))
+    return Sooner(ratio=ratio, at_least=never)
+
+
+def _real_steps_to(threshold: float, curve: Sequence[LearningPoint], *, otherwise: float) -> float:
+    there = (point.real_steps for point in curve if point.validation_return >= threshold)
+    return float(next(there, otherwise))
 
 
 def _median(values: Sequence[float | None]) -> float | None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from metarl_gan.comparison.figure import comparison_figure
-from metarl_gan.comparison.measures import TAIL, Reached
+from metarl_gan.comparison.measures import TAIL, Reached, Sooner
 from metarl_gan.comparison.results import Expected, Results, read_results
 from metarl_gan.comparison.scale import Scale
 from metarl_gan.comparison.summary import ComparisonSummary
@@ -140,24 +140,31 @@ def _comparisons(summary: ComparisonSummary) -> Grid:
 def _times(summary: ComparisonSummary) -> Grid:
     header: list[str] = ["method"]
     for found in summary.methods[0].reached:
-        header += [f"real steps to {found.threshold:.4g}", "seconds"]
+        header += [f"real steps to {found.threshold:.4g}", "times fewer", "seconds"]
     rows = []
     for method in summary.methods:
-        cells = [cell for found in method.reached for cell in _time_cells(found)]
-        rows.append((method.name, *cells))
+        sooner = method.sooner or (None,) * len(method.reached)
+        pairs = zip(method.reached, sooner, strict=True)
+        rows.append((method.name, *(cell for pair in pairs for cell in _time_cells(*pair))))
     return Grid(
         title="Training until the validation return first was there: median over seeds (seeds that "
-        "came there)",
+        f"came there), and how many times fewer real steps than {summary.baseline} [95 % interval]",
         header=tuple(header),
         rows=tuple(rows),
     )
 
 
-def _time_cells(found: Reached) -> tuple[str, str]:
+def _time_cells(found: Reached, sooner: Sooner | None) -> tuple[str, str, str]:
     count = f"({found.seeds}/{found.of})"
     steps = NOTHING if found.real_steps is None else f"{found.real_steps:,.0f}"
     seconds = NOTHING if found.seconds is None else f"{found.seconds:,.0f}"
-    return f"{steps} {count}", seconds
+    return f"{steps} {count}", _times_fewer(sooner), seconds
+
+
+def _times_fewer(sooner: Sooner | None) -> str:
+    if sooner is None:
+        return NOTHING
+    return f"{'≥ ' if sooner.at_least else ''}{show_interval(sooner.ratio)}"
 
 
 def _costs(summary: ComparisonSummary) -> Grid:

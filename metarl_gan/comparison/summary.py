@@ -10,11 +10,13 @@ import numpy as np
 from metarl_gan.comparison.measures import (
     Band,
     Reached,
+    Sooner,
     cvar_over_tasks,
     improvement_interval,
     learning_band,
     performance_profile,
     reached,
+    sooner,
 )
 from metarl_gan.comparison.results import (
     Expected,
@@ -26,6 +28,7 @@ from metarl_gan.comparison.results import (
 )
 from metarl_gan.comparison.scale import Scale, scale_of
 from metarl_gan.config_error import require
+from metarl_gan.methods.method import LearningPoint
 from metarl_gan.shared_tasks import returns_on_shared_tasks
 from metarl_gan.statistics import (
     BOOTSTRAP_SEED,
@@ -56,6 +59,8 @@ class MethodSummary:
         learning: validation return by real steps of training; `None` for a method that learns
             nothing before it meets the new task.
         reached: for each threshold, how soon validation came there.
+        sooner: for each threshold, how many times fewer real steps than the baseline that took;
+            `None` for the baseline itself and for methods that learn nothing beforehand.
         spent: mean over seeds of real steps and seconds, by name.
     """
 
@@ -69,6 +74,7 @@ class MethodSummary:
     profile: Band
     learning: Band | None
     reached: tuple[Reached, ...]
+    sooner: tuple[Sooner | None, ...] | None
     spent: Mapping[str, float]
 
 
@@ -141,6 +147,8 @@ class ComparisonSummary:
             scale=scale,
             profile_at=_profile_at(list(rows.values()), scale),
             thresholds=expected.thresholds or (scale.thresholds() if scale else ()),
+            baseline_curves=[result.learning_curve for result in results[baseline]],
+            budget_real_steps=every[0].budget,
         )
         commands = dict.fromkeys(result.command for result in every)
         versions = {str(result.versions): result.versions for result in every}
@@ -177,6 +185,8 @@ class _Context:
     scale: Scale | None
     profile_at: FloatArray
     thresholds: tuple[float, ...]
+    baseline_curves: Sequence[Sequence[LearningPoint]]
+    budget_real_steps: int
 
     def scored(self, returns: FloatArray) -> FloatArray:
         """Normalised where the family knows how."""
@@ -211,6 +221,7 @@ def _summarise(results: Sequence[MethodResult], context: _Context) -> MethodSumm
         ),
         learning=learning_band(curves, rng=_rng()),
         reached=tuple(reached(curves, threshold) for threshold in context.thresholds),
+        sooner=None if other is None else _sooner(curves, context),
         spent={unit: fmean(result.spent[unit] for result in results) for unit in results[0].spent},
     )
 
@@ -240,6 +251,23 @@ def _improvements(ours: FloatArray, theirs: Mapping[int, FloatArray]) -> tuple[I
     return tuple(
         improvement_interval(ours[..., episode], b[..., episode], rng=_rng())
         for episode in range(ours.shape[-1])
+    )
+
+
+def _sooner(
+    curves: Sequence[Sequence[LearningPoint]], context: _Context
+) -> tuple[Sooner | None, ...] | None:
+    if not all(curves) or not all(context.baseline_curves):
+        return None
+    return tuple(
+        sooner(
+            curves,
+            context.baseline_curves,
+            threshold,
+            budget_real_steps=context.budget_real_steps,
+            rng=_rng(),
+        )
+        for threshold in context.thresholds
     )
 
 

@@ -10,6 +10,7 @@ from metarl_gan.comparison.measures import (
     learning_band,
     performance_profile,
     reached,
+    sooner,
 )
 from metarl_gan.methods.method import LearningPoint
 from metarl_gan.statistics import interquartile_mean, mean, stratified_bootstrap_interval
@@ -166,3 +167,26 @@ def test_learning_band_is_over_seeds():
     band = learning_band(flat, rng=rng())
     assert band is not None
     assert band.values.tolist() == pytest.approx([float(interquartile_mean([0, 1, 2, 3, 40]))] * 50)
+
+
+def test_how_many_times_sooner():
+    ours = [curve((100, -6.0)), curve((200, -5.0)), curve((300, -4.0))]
+    theirs = [curve((300, -9.0), (900, -6.0)), curve((800, -5.0)), curve((700, -3.0))]
+    found = sooner(ours, theirs, -6.0, budget_real_steps=1000, rng=rng())
+    # Medians are 200 and 800.
+    assert found
+    assert (found.ratio.estimate, found.at_least) == (4.0, False)
+    # Medians of three draws are any of the three: from 700 by 300 to 900 by 100.
+    assert found.ratio.low == pytest.approx(7 / 3)
+    assert found.ratio.high == pytest.approx(9.0)
+
+
+def test_who_never_came_there_took_the_whole_budget_at_least():
+    never, soon = [curve((900, -9.0))] * 3, [curve((100, -6.0))] * 3
+    found = sooner(soon, never, -6.0, budget_real_steps=1000, rng=rng())
+    assert found
+    assert (found.ratio.estimate, found.at_least) == (10.0, True)
+    found = sooner(never, soon, -6.0, budget_real_steps=1000, rng=rng())
+    assert found
+    assert (found.ratio.estimate, found.ratio.high, found.at_least) == (0.0, 0.0, False)
+    assert sooner(never, never, -6.0, budget_real_steps=1000, rng=rng()) is None

@@ -61,8 +61,24 @@ def test_thresholds_are_met_in_real_steps_and_seconds(two_methods):
     [found] = summary.methods[0].reached
     assert (found.seeds, found.of, found.real_steps) == (1, 2, None)
     times = grids(summary)[2]
-    assert times.header == ("method", "real steps to -8.5", "seconds")
-    assert times.rows == (("a", "– (1/2)", "–"), ("b", "– (0/2)", "–"))
+    assert times.header == ("method", "real steps to -8.5", "times fewer", "seconds")
+    assert times.rows == (("a", "– (1/2)", "–", "–"), ("b", "– (0/2)", "–", "–"))
+
+
+def test_real_steps_are_held_against_the_baseline(tmp_path):
+    for name, first in (("a", 600), ("b", 200)):
+        curve = [(first, -4.0), (800, -4.0)]
+        made_up.made_up(tmp_path, name, 0, np.zeros((4, 2)), curve=curve)
+    made_up.made_up(tmp_path, "c", 0, np.zeros((4, 2)))
+    summary, _ = summarise(tmp_path, thresholds=(-5.0, -1.0))
+    a, b, c = summary.methods
+    # Nothing to hold against itself, nor where nothing is learnt beforehand.
+    assert (a.sooner, c.sooner) == (None, None)
+    assert b.sooner
+    assert b.sooner[0]
+    assert b.sooner[0].ratio.estimate == 3.0
+    assert b.sooner[1] is None
+    assert grids(summary)[2].rows[1][2] == "3.00 [3.00, 3.00]"
 
 
 @pytest.mark.parametrize(
@@ -133,7 +149,7 @@ def test_the_tables_show_what_the_summary_holds(two_methods):
     assert comparisons.rows[0][3:] == ("–", "–")
     assert comparisons.rows[1][3].startswith("+3.75 [")
     assert comparisons.rows[1][4].startswith("1.00 [")
-    assert times.rows[0][1:5] == ("500 (2/2)", "50", "900 (2/2)", "90")
+    assert times.rows[0][1:7] == ("500 (2/2)", "–", "50", "900 (2/2)", "–", "90")
     assert costs.rows[0] == ("a", "990", "50", "60", "10", "30")
     assert "Every method had 1,000 real steps" in verdict(summary)
 
