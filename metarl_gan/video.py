@@ -14,7 +14,7 @@ from metarl_gan.envs.family import TaskFamily
 from metarl_gan.envs.pictures import make_visible, picture, seconds_per_step
 from metarl_gan.envs.task import Task
 
-PANEL_WIDTH, PANEL_HEIGHT, CAPTION_HEIGHT, GAP = 256, 160, 20, 4
+PANEL_WIDTH, PANEL_HEIGHT, CAPTION_HEIGHT, GAP = 280, 168, 20, 4
 """Pixels: of an environment, of the line over it, and between."""
 PAPER, INK = (255, 255, 255), (40, 44, 52)
 FRAMES_PER_SECOND, MOST_FRAMES = 12.5, 100
@@ -69,9 +69,11 @@ class Video:
         for y, row in enumerate(self.rows):
             for x, panel in enumerate(row):
                 at = min(index, len(panel.frames) - 1)
-                text = f"{panel.caption}: return {panel.returns[at]:.1f}"
-                canvas.text((x * width + 2, y * height + 3), text, fill=INK, font=font)
-                corner = (x * width, y * height + CAPTION_HEIGHT)
+                line, left = y * height + 3, x * width
+                told = f"{panel.returns[at]:.1f}"
+                canvas.text((left + 2, line), panel.caption, fill=INK, font=font)
+                canvas.text((left + PANEL_WIDTH - 2, line), told, fill=INK, font=font, anchor="ra")
+                corner = (left, y * height + CAPTION_HEIGHT)
                 sheet.paste(Image.fromarray(panel.frames[at]), corner)
         return sheet
 
