@@ -5,7 +5,14 @@ import pytest
 from metarl_gan.config import Config, ConfigError
 from metarl_gan.config_io import Layer, override, resolve
 from metarl_gan.envs import list_families
-from metarl_gan.presets import BY_FAMILY, GENERAL, preset_overrides, with_preset
+from metarl_gan.presets import (
+    BY_FAMILY,
+    GENERAL,
+    OFF_POLICY,
+    OFF_POLICY_BY_FAMILY,
+    preset_overrides,
+    with_preset,
+)
 
 
 @pytest.mark.parametrize("preset", GENERAL)
@@ -20,8 +27,16 @@ def test_every_preset_is_a_valid_config(preset, family):
     assert config.iterations == overrides.get("iterations", Config().iterations)
 
 
+@pytest.mark.parametrize("preset", GENERAL)
+@pytest.mark.parametrize("family", [*OFF_POLICY_BY_FAMILY, "somebody's own"])
+def test_every_preset_of_an_off_policy_learner_is_a_valid_config(preset, family):
+    overrides = preset_overrides(preset, family, "context_sac")
+    override(Config(), overrides)
+    assert overrides == {**OFF_POLICY[preset], **OFF_POLICY_BY_FAMILY.get(family, {})}
+
+
 def test_families_and_presets_that_presets_name_exist():
-    assert set(BY_FAMILY) <= set(list_families())
+    assert set(BY_FAMILY) | set(OFF_POLICY_BY_FAMILY) <= set(list_families())
     assert all(set(by_preset) <= set(GENERAL) for by_preset in BY_FAMILY.values())
 
 
