@@ -204,7 +204,15 @@ def record(
     made, drawn = _tasks(agent, family, split, tasks, seed)
     if episodes < 1:
         raise ConfigError(f"episodes is {episodes}; give the real episodes per task, 1 or more")
-    return filmed(agent, made, drawn, episodes=episodes, seed=seed)
+    return filmed(
+        agent,
+        made,
+        drawn,
+        episodes=episodes,
+        seed=seed,
+        command=f"metarl-gan video {agent.run_folder} --split {split} --tasks {tasks} "
+        f"--episodes {episodes} --seed {seed}",
+    )
 
 
 def fidelity(

@@ -39,8 +39,10 @@ class Video:
 
     rows: tuple[tuple[Panel, ...], ...]
     seconds_per_frame: float
+    command: str
+    """What makes it anew; goes with the file as its comment."""
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write an endless GIF; raises `OSError` where that cannot be."""
         n_frames = max(len(panel.frames) for row in self.rows for panel in row)
         frames = [self.frame(index) for index in range(n_frames)]
@@ -55,6 +57,7 @@ class Video:
             append_images=others,
             duration=round(1000 * self.seconds_per_frame),
             loop=0,
+            comment=self.command.encode(),
             optimize=True,
         )
 
@@ -79,7 +82,13 @@ class Video:
 
 
 def filmed(
-    agent: MetaAgent, family: TaskFamily, tasks: Sequence[Task], *, episodes: int, seed: int
+    agent: MetaAgent,
+    family: TaskFamily,
+    tasks: Sequence[Task],
+    *,
+    episodes: int,
+    seed: int,
+    command: str,
 ) -> Video:
     """The agent's most probable actions in `tasks`, before and after `episodes` real episodes.
 
@@ -103,7 +112,7 @@ def filmed(
             time_step = seconds_per_step(env)
         finally:
             env.close()
-    return Video(rows=tuple(rows), seconds_per_frame=every * time_step)
+    return Video(rows=tuple(rows), seconds_per_frame=every * time_step, command=command)
 
 
 def _panel(

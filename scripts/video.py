@@ -1,4 +1,4 @@
-"""Compare gradients on generated data with the true ones: the same as ``metarl-gan video``."""
+"""Film an agent in held-out tasks, before and after it adapts: the same as ``metarl-gan video``."""
 
 import sys
 

@@ -57,6 +57,7 @@ def test_the_file_is_a_gif_of_all_frames_in_the_time_they_take(agent, tmp_path):
         assert sum(1 for _ in ImageSequence.Iterator(gif)) == 51
         assert gif.info["duration"] == 100
         assert gif.info["loop"] == 0
+        assert b"--split test --tasks 2 --episodes 1 --seed 0" in gif.info["comment"]
         height = 2 * (PANEL_HEIGHT + CAPTION_HEIGHT) + GAP
         assert gif.size == (2 * PANEL_WIDTH + GAP, height)
 
