@@ -258,6 +258,12 @@ class Config:
                 "augmentation.rejection weights rows of policy gradients, and algorithms of "
                 "Stable-Baselines3 take rows without weights: leave it out with sb3_reptile"
             )
+        if self.sac.virtual_tasks and self.generator.adaptation in {"reptile", "maml"}:
+            raise ConfigError(
+                f"sac.virtual_tasks mixes what is inferred of tasks, and generator.adaptation "
+                f"{self.generator.adaptation!r} gives each weights of its own: take 'inversion' or "
+                "'none'"
+            )
         packing, targets = self.discriminator.packing, self.adversarial.targets_per_task
         if packing > targets:
             raise ConfigError(

@@ -31,6 +31,9 @@ class SacConfig:
     branched_rows: int = 20_000
     """Per iteration: transitions of short rollouts of the policy from a task's own real states."""
     branch_steps: int = 3
+    virtual_tasks: int = 0
+    """Tasks that nobody played, per iteration: mixtures of three replayed tasks' encodings, for
+    which the generator makes rows as it does for real ones."""
     first_log_std: float = 0.0
     """Added to the log standard deviation with which a new task is begun: a policy that is sure of
     the wrong task goes straight to where nothing tells which one it is in."""
@@ -59,6 +62,7 @@ class SacConfig:
             "updates_per_real_step",
             "relabelled_rows",
             "branched_rows",
+            "virtual_tasks",
             "infer_every_steps",
             "task_updates",
         ):

@@ -5,7 +5,6 @@ encoding of a context, adapting is to infer it. Between meta-batches the critics
 learn from replay, from cross-task relabelling and from short branched rollouts.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -30,6 +29,7 @@ from metarl_gan.gan import ConditionalGAN, TaskContext
 from metarl_gan.learners.generated_rows import FlatRows, branched, real_rows, relabelled
 from metarl_gan.learners.inferring_player import InferringPlayer
 from metarl_gan.learners.task_imagination import learn_in_imagination
+from metarl_gan.learners.virtual_tasks import with_virtual_tasks
 from metarl_gan.meta_learner import Adapted, Experience, MetaLearner
 from metarl_gan.optimisers import optimiser_tensors, restore_optimiser, with_prefix
 from metarl_gan.transition_space import Rows
@@ -177,18 +177,22 @@ class ContextSac(MetaLearner):
         """Rows to learn from. Contexts have a stream of their own: all arms see the same ones."""
         settings = self.config.sac
         contexts = [self._contexts(stored, of_contexts) for _ in range(settings.encodings_per_task)]
-        encodings = torch.stack([context.encoding for context in contexts])
-        self._keep_priors(encodings[0], of_contexts)
-        parts: Sequence[FlatRows] = ()
+        self._keep_priors(contexts[0].encoding, of_contexts)
+        real, parts = real_rows(stored), ()
         if float(self._share) > 0:
+            if settings.virtual_tasks:
+                contexts, stored = with_virtual_tasks(
+                    contexts, stored, settings.virtual_tasks, of_rows
+                )
             actor = {name: value.detach() for name, value in self.sac.actor.items()}
             n_rows, n_steps = settings.branched_rows, settings.branch_steps
             parts = (
                 relabelled(self._gan, contexts, stored, settings.relabelled_rows, of_rows),
                 branched(self._gan, contexts, self.policy, actor, stored, n_rows, n_steps, of_rows),
             )
+        encodings = torch.stack([context.encoding for context in contexts])
         generated = FlatRows.join(parts) if parts else None
-        return _Material(real=real_rows(stored), generated=generated, encodings=encodings)
+        return _Material(real=real, generated=generated, encodings=encodings)
 
     def _contexts(self, stored: Transitions, stream: torch.Generator) -> TaskContext:
         """One context per task: some rows of one of its episodes, taken in as a new task's are."""

@@ -185,6 +185,32 @@ def test_branches_begin_where_the_task_itself_has_been():
     assert 5 * 2 * stored.n_tasks <= sum(starts) < len(rows)
 
 
+def test_virtual_tasks_are_imagined_beside_the_real_ones():
+    trainer = a_trainer(sac__virtual_tasks=5)
+    run(trainer)
+    learner, replay = learner_of(trainer), trainer.generator_learner.replay
+    assert replay is not None
+    stored = replay.stored()
+    plain = a_trainer()
+    run(plain)
+    material = learner._material(stored, stream(1), stream(2))
+    n_tasks = stored.n_tasks
+    assert material.generated is not None
+    assert material.encodings.shape[1] == n_tasks + 5
+    assert set(material.generated.task.tolist()) == set(range(n_tasks + 5))
+    assert int(material.real.task.max()) < n_tasks
+    assert len(material.real) == int(stored.valid.sum())
+    # Contexts have a stream of their own: those of real tasks are as without virtual ones.
+    other = learner_of(plain)._material(stored, stream(1), stream(2))
+    assert other.encodings.shape[1] == n_tasks
+
+
+@pytest.mark.parametrize("adaptation", ["maml", "reptile"])
+def test_virtual_tasks_need_generators_that_tasks_share(adaptation):
+    with pytest.raises(ConfigError, match=f"virtual_tasks .*{adaptation}"):
+        a_trainer(sac__virtual_tasks=5, generator__adaptation=adaptation)
+
+
 @pytest.mark.parametrize("mode", ["share 0", "gated off"])
 def test_a_share_of_zero_is_no_generated_data_to_the_bit(mode):
     off = {"augmentation__share": 0.0}
