@@ -22,7 +22,7 @@ setup: ## make or repair .venv (every other target does this first)
 	@.ci/setup
 
 demo: setup ## train on point-goal, evaluate with and without generated data (ARGS="--family …")
-	@$(PY) -m metarl_gan.cli demo $(ARGS)
+	@$(PY) -m metarl_gan demo $(ARGS)
 
 test test-metaworld test-carl: export OMP_NUM_THREADS := 1
 test test-metaworld test-carl: export MKL_NUM_THREADS := 1
@@ -49,7 +49,7 @@ format: setup ## format and mend what lint can mend
 	$(PY) -m ruff check --fix .
 
 bench: setup ## speed of collection and imagination on this machine
-	@$(PY) -m metarl_gan.cli bench $(ARGS)
+	@$(PY) -m metarl_gan bench $(ARGS)
 
 clean: ## remove caches and build outputs; runs/ and .venv stay
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov

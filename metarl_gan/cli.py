@@ -153,7 +153,3 @@ def _message(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}"
     return str(error)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

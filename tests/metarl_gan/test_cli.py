@@ -354,7 +354,7 @@ def test_help_answers_at_once(tmp_path):
     for _ in range(5):
         started = time.perf_counter()
         done = subprocess.run(
-            [sys.executable, "-m", "metarl_gan.cli", "--help"],
+            [sys.executable, "-m", "metarl_gan", "--help"],
             cwd=Path(metarl_gan.__file__).parents[1],
             env=os.environ,
             capture_output=True,

@@ -93,7 +93,7 @@ def run_until(condition, command, number, out):
     """Start a command, send it a signal once there is what `condition` looks for."""
     root = Path(metarl_gan.__file__).parents[1]
     with subprocess.Popen(
-        [sys.executable, "-m", "metarl_gan.cli", command, "--out", str(out), *SETTINGS],
+        [sys.executable, "-m", "metarl_gan", command, "--out", str(out), *SETTINGS],
         cwd=root,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -26,7 +26,7 @@ def test_script_calls_the_command_of_its_name(script: Path) -> None:
 def test_scripts_run_as_files_and_as_modules(tmp_path: Path) -> None:
     as_file = [sys.executable, str(ROOT / "scripts" / "train.py"), "--help"]
     as_module = [sys.executable, "-m", "metarl_gan.scripts.train", "--help"]
-    as_command = [sys.executable, "-m", "metarl_gan.cli", "train", "--help"]
+    as_command = [sys.executable, "-m", "metarl_gan", "train", "--help"]
     outputs = []
     for command in (as_file, as_module, as_command):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
