@@ -162,7 +162,7 @@ def _time_cells(found: Reached, sooner: Sooner | None) -> tuple[str, str, str]:
 
 
 def _times_fewer(sooner: Sooner | None) -> str:
-    if sooner is None:
+    if sooner is None or sooner.ratio.high == 0:  # neither came there, or hardly any of our seeds
         return NOTHING
     return f"{'≥ ' if sooner.at_least else ''}{show_interval(sooner.ratio)}"
 

@@ -70,15 +70,19 @@ def test_real_steps_are_held_against_the_baseline(tmp_path):
         curve = [(first, -4.0), (800, -4.0)]
         made_up.made_up(tmp_path, name, 0, np.zeros((4, 2)), curve=curve)
     made_up.made_up(tmp_path, "c", 0, np.zeros((4, 2)))
+    made_up.made_up(tmp_path, "d", 0, np.zeros((4, 2)), curve=[(800, -9.0)])
     summary, _ = summarise(tmp_path, thresholds=(-5.0, -1.0))
-    a, b, c = summary.methods
+    a, b, c, _ = summary.methods
     # Nothing to hold against itself, nor where nothing is learnt beforehand.
     assert (a.sooner, c.sooner) == (None, None)
     assert b.sooner
     assert b.sooner[0]
     assert b.sooner[0].ratio.estimate == 3.0
     assert b.sooner[1] is None
-    assert grids(summary)[2].rows[1][2] == "3.00 [3.00, 3.00]"
+    times = grids(summary)[2]
+    assert times.rows[1][2] == "3.00 [3.00, 3.00]"
+    # Who never comes there is no number of times sooner.
+    assert times.rows[3][2] == "–"
 
 
 @pytest.mark.parametrize(
