@@ -133,8 +133,11 @@ def test_render_mode_is_passed_on():
     env.reset(seed=0)
     assert env.render_mode == "rgb_array"
     assert np.asarray(env.render()).shape == (2, 2, 3)
-    with pytest.raises(FamilyError, match="point-goal cannot be rendered with render_mode='rgb"):
-        gymnasium.make(POINT, render_mode="rgb_array")
+    point = gymnasium.make(POINT, render_mode="rgb_array")
+    point.reset(seed=0)
+    assert np.asarray(point.render()).shape[-1] == 3
+    with pytest.raises(FamilyError, match="point-slip cannot be rendered with render_mode='rgb"):
+        gymnasium.make("metarl_gan/PointSlip-v0", render_mode="rgb_array")
 
 
 class Rendered(Walk):
