@@ -14,7 +14,7 @@ from metarl_gan.envs.task import Task
 def make_visible(family: TaskFamily, task: Task) -> gymnasium.Env:
     """One environment of `task` that `picture` can take.
 
-    Raises `FamilyError` for a family that has nothing to show, or misses a package for it.
+    Raises `FamilyError` for a family that has nothing to show.
     """
     env = family.make(task)
     if _scene(env) is not None:
@@ -35,7 +35,7 @@ def picture(env: gymnasium.Env, *, width: int, height: int) -> np.ndarray:
 
     MuJoCo's are drawn by this package, the others as they draw themselves, scaled to fit.
 
-    Raises `FamilyError` if the environment cannot draw itself.
+    Raises `FamilyError` if the environment misses a package to draw itself with.
     """
     scene = _scene(env)
     if scene is not None:

@@ -105,7 +105,14 @@ def filmed(
             every = _steps_per_frame(env, family.horizon)
             rows.append(
                 tuple(
-                    _panel(env, policy, f"{_told(family, task)}, {name}", seed, every)
+                    _panel(
+                        env,
+                        policy,
+                        f"{_told(family, task)}, {name}",
+                        seed=seed,
+                        horizon=family.horizon,
+                        every_steps=every,
+                    )
                     for policy, name in zip(policies, names, strict=True)
                 )
             )
@@ -116,19 +123,27 @@ def filmed(
 
 
 def _panel(
-    env: gymnasium.Env, policy: AdaptedPolicy, caption: str, seed: int, every_steps: int
+    env: gymnasium.Env,
+    policy: AdaptedPolicy,
+    caption: str,
+    *,
+    seed: int,
+    horizon: int,
+    every_steps: int,
 ) -> Panel:
+    """One episode, cut at the horizon as in adapting: not every `make` has a time limit."""
     frames, returns = [], []
     observation, _ = env.reset(seed=seed)
-    total, ended, n_steps = 0.0, False, 0
-    while not ended:
-        if n_steps % every_steps == 0:
+    total = 0.0
+    for step in range(horizon):
+        if step % every_steps == 0:
             frames.append(picture(env, width=PANEL_WIDTH, height=PANEL_HEIGHT))
             returns.append(total)
         action, _ = policy.predict(observation, deterministic=True)
         observation, reward, terminated, truncated, _ = env.step(action)
-        total, n_steps = total + float(reward), n_steps + 1
-        ended = terminated or truncated
+        total += float(reward)
+        if terminated or truncated:
+            break
     frames.append(picture(env, width=PANEL_WIDTH, height=PANEL_HEIGHT))
     returns.append(total)
     return Panel(caption=caption, frames=np.stack(frames), returns=np.array(returns))

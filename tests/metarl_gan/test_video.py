@@ -7,7 +7,7 @@ from PIL import Image, ImageSequence
 import metarl_gan
 from metarl_gan.agent import MetaAgent
 from metarl_gan.config_error import ConfigError
-from metarl_gan.envs import FamilyError, make_family
+from metarl_gan.envs import FamilyError, ParametricFamily, Uniform, make_family
 from metarl_gan.video import CAPTION_HEIGHT, GAP, PANEL_HEIGHT, PANEL_WIDTH
 from tests.metarl_gan import tiny
 
@@ -79,3 +79,28 @@ def test_a_family_that_cannot_be_seen_is_refused():
     agent = MetaAgent(tiny.trained_components(iterations=1))
     with pytest.raises(FamilyError, match="walk cannot be seen"):
         metarl_gan.record(agent, tiny.walk(), tasks=1)
+
+
+class Endless(tiny.Walk):
+    """Can be seen, and never ends by itself."""
+
+    render_mode = "rgb_array"
+
+    def __init__(self, goal, render_mode=None):
+        super().__init__(goal)
+
+    def step(self, action):
+        observation, reward, _, _, info = super().step(np.clip(action, -0.05, 0.05))
+        return observation, reward, False, False, info
+
+    def render(self):
+        return np.zeros((4, 4, 3), np.uint8)
+
+
+def test_the_horizon_ends_episodes_of_an_environment_without_time_limit():
+    family = ParametricFamily(Endless, {"goal": Uniform(-1.0, 1.0)}, horizon=tiny.HORIZON, name="w")
+    family.make = lambda task, render_mode=None: Endless(float(task.parameters["goal"]))
+    agent = MetaAgent(tiny.trained_components(iterations=1))
+    video = metarl_gan.record(agent, family, tasks=1)
+    for panel in video.rows[0]:
+        assert 2 <= len(panel.frames) <= tiny.HORIZON + 1
