@@ -104,34 +104,34 @@ class SoftActorCritic:
         self._online = list(self.critics.values())
         self._delayed = list(self.targets.values())
 
-    def update(self, rows: SacRows, noise: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    def update(
+        self, rows: SacRows, noise: tuple[Tensor, Tensor], *, actor_too: bool = True
+    ) -> dict[str, Tensor]:
         """One step of all parts on one batch; the losses, without waiting for the device.
 
         `noise` is standard normal, `[batch, rows, act]`, of the next actions and of the actor's.
+        Without `actor_too` the critics alone take a step, as most do where critics learn often
+        (Chen et al. 2021, 2101.05982): actor and temperature stay.
         """
+        for parameter in (*self.actor.values(), self.log_temperature):
+            parameter.grad = None  # which the optimiser leaves as it is
         target = self.critic_targets(rows, noise[0])
         values = critic_values(self.critics, rows.inputs, rows.actions)
         critic_loss = (values - target.unsqueeze(1)).square().mean(-1).sum()
-        actor_loss, log_probs = self.actor_loss(rows.inputs, noise[1])
-        surprise = (log_probs.detach().mean(-1) + self.target_entropy).detach()
-        temperature_loss = -(self.log_temperature * surprise).sum()
-        # The actor's gradient is taken of the actor alone, the critics' of the critics alone.
-        of_actor = torch.autograd.grad(actor_loss, list(self.actor.values()))
-        of_critics = torch.autograd.grad(critic_loss, self._online)
-        (of_temperature,) = torch.autograd.grad(temperature_loss, self.log_temperature)
-        parts = (*self.actor.values(), *self._online, self.log_temperature)
-        gradients = (*of_actor, *of_critics, of_temperature)
-        for parameter, gradient in zip(parts, gradients, strict=True):
-            parameter.grad = gradient
+        losses = {"critic_loss": critic_loss.detach(), "mean_value": values.detach().mean()}
+        # The critics' gradient is taken of the critics alone, the actor's of the actor alone.
+        _take_gradients(critic_loss, self._online)
+        if actor_too:
+            actor_loss, log_probs = self.actor_loss(rows.inputs, noise[1])
+            surprise = (log_probs.detach().mean(-1) + self.target_entropy).detach()
+            temperature_loss = -(self.log_temperature * surprise).sum()
+            _take_gradients(actor_loss, list(self.actor.values()))
+            _take_gradients(temperature_loss, [self.log_temperature])
+            losses["actor_loss"] = actor_loss.detach()
         self.optimiser.step()
         with torch.no_grad():
             torch._foreach_lerp_(self._delayed, self._online, self.settings.polyak)
-        return {
-            "critic_loss": critic_loss.detach(),
-            "actor_loss": actor_loss.detach(),
-            "mean_value": values.detach().mean(),
-            "temperature": self.log_temperature.detach().exp().mean(),
-        }
+        return {**losses, "temperature": self.log_temperature.detach().exp().mean()}
 
     @torch.no_grad()
     def critic_targets(self, rows: SacRows, noise: Tensor) -> Tensor:
@@ -185,6 +185,12 @@ class SoftActorCritic:
 
     def _temperature(self) -> Tensor:
         return self.log_temperature.detach().exp().unsqueeze(-1)
+
+
+def _take_gradients(loss: Tensor, parameters: list[Tensor]) -> None:
+    gradients = torch.autograd.grad(loss, parameters)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
 
 
 def _trainable(value: Tensor) -> Tensor:

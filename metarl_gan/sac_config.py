@@ -20,6 +20,8 @@ class SacConfig:
     initial_updates: int = 8000
     """Updates when the warm-up ends."""
     updates_per_real_step: float = 2.0
+    actor_every: int = 1
+    """Updates of the critics to one of policy and temperature."""
     encodings_per_task: int = 4
     """Contexts of each replayed task that it is learnt under, each from one episode."""
     replayed_tasks: int = 300
@@ -49,6 +51,7 @@ class SacConfig:
         for name in (
             "critics",
             "batch_size",
+            "actor_every",
             "encodings_per_task",
             "replayed_tasks",
             "branch_steps",

@@ -219,12 +219,13 @@ class ContextSac(MetaLearner):
         size = self.config.sac.batch_size
         n_generated = round(size * float(self._share)) if material.generated is not None else 0
         losses: dict[str, Tensor] = {}
-        for _ in range(n_updates):
+        for index in range(n_updates):
             batch = self._batch(material, size - n_generated, n_generated, stream)
             noise = torch.randn(
                 (2, 1, size, self.sac.policy.n_actions), generator=stream, device=stream.device
             )
-            losses = self.sac.update(batch, (noise[0], noise[1]))
+            actor_too = index % self.config.sac.actor_every == 0
+            losses |= self.sac.update(batch, (noise[0], noise[1]), actor_too=actor_too)
         named = {name: float(value) for name, value in losses.items()}
         return {
             **named,
