@@ -109,6 +109,22 @@ def test_gradients_reach_their_own_part_only():
         torch.testing.assert_close(value, before[name] + 0.25 * (now - before[name]))
 
 
+def test_critics_learn_alone_without_the_actor():
+    """Their step is the one they take beside the actor's; actor and temperature stay."""
+    together, apart = a_learner(), a_learner()
+    together.update(some_rows(), some_noise())
+    losses = apart.update(some_rows(), some_noise(), actor_too=False)
+    assert set(losses) == {"critic_loss", "mean_value", "temperature"}
+    for name, value in together.critics.items():
+        torch.testing.assert_close(apart.critics[name], value)
+    # Nor does the momentum of a step before move the actor.
+    before = {name: value.clone() for name, value in together.tensors().items()}
+    together.update(some_rows(), some_noise(), actor_too=False)
+    for name, value in together.tensors().items():
+        stays = name.startswith(("actor.", "log_temperature"))
+        assert torch.equal(value, before[name]) == stays, name
+
+
 @pytest.mark.parametrize(("log_std", "rises"), [(-4.0, True), (1.0, False)])
 def test_the_temperature_rises_while_the_policy_is_too_sure(log_std, rises):
     learner, rows = a_learner(), some_rows()

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import metarl_gan
+from metarl_gan.agents.soft_actor_critic import SoftActorCritic
 from metarl_gan.config import ConfigError
 from metarl_gan.config_io import override
 from metarl_gan.evaluator import Evaluator
@@ -203,6 +204,21 @@ def test_virtual_tasks_are_imagined_beside_the_real_ones():
     learner.config = override(learner.config, {"sac.virtual_tasks": 0})
     plain = learner._material(stored, stream(1), stream(2))
     assert torch.equal(plain.encodings, material.encodings[:, :n_tasks])
+
+
+def test_the_actor_learns_in_every_nth_update(monkeypatch):
+    trainer = a_trainer(sac__actor_every=3)
+    learnt = []
+    plain = SoftActorCritic.update
+
+    def counted(self, rows, noise, *, actor_too=True):
+        learnt.append(actor_too)
+        return plain(self, rows, noise, actor_too=actor_too)
+
+    monkeypatch.setattr(SoftActorCritic, "update", counted)
+    metrics = run(trainer, 2)[-1]
+    assert learnt[:7] == [True, False, False, True, False, False, True]
+    assert {"actor_loss", "critic_loss", "temperature"} <= metrics.keys()
 
 
 @pytest.mark.parametrize("adaptation", ["maml", "reptile"])
