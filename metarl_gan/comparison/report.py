@@ -14,6 +14,8 @@ from metarl_gan.report_files import write_bytes, write_csv, write_figure, write_
 from metarl_gan.statistics import Interval
 from metarl_gan.tables import show_interval
 
+COLUMNS = (0, 1, 2, 3, 5, 10, 20, 50, 100)
+"""Real episodes shown in the table of returns, beside the last; `returns.csv` has all."""
 RETURNS_HEADER = ("method", "seed", "task", "real_episodes", "return", "normalised_score")
 LEARNING_HEADER = ("method", "seed", "real_steps", "seconds", "validation_return")
 
@@ -95,14 +97,21 @@ def grids(summary: ComparisonSummary) -> tuple[Grid, ...]:
 
 def _returns(summary: ComparisonSummary) -> Grid:
     seeds = sorted({len(method.seeds) for method in summary.methods})
+    columns = _episodes_shown(summary.episodes)
     return Grid(
         title=f"Return on {summary.tasks} held-out tasks of {summary.family} ({summary.split} "
         f"split), {'-'.join(map(str, seeds))} seed{'s' * (seeds != [1])}: IQM [95 % interval]",
-        header=("method", *(after_episodes(count) for count in range(summary.episodes + 1))),
+        header=("method", *map(after_episodes, columns)),
         rows=tuple(
-            (method.name, *map(show_interval, method.returns)) for method in summary.methods
+            (method.name, *(show_interval(method.returns[count]) for count in columns))
+            for method in summary.methods
         ),
     )
+
+
+def _episodes_shown(episodes: int) -> tuple[int, ...]:
+    """Real episodes that have a column: the first ones, the last, and some between."""
+    return tuple(count for count in range(episodes) if count in COLUMNS) + (episodes,)
 
 
 def _comparisons(summary: ComparisonSummary) -> Grid:

@@ -158,6 +158,19 @@ def test_the_tables_show_what_the_summary_holds(two_methods):
     assert "Every method had 1,000 real steps" in verdict(summary)
 
 
+def test_the_table_shows_some_of_many_episodes_and_the_csv_all(tmp_path):
+    for method in "ab":
+        made_up.made_up(tmp_path, method, 0, np.arange(26.0) + np.zeros((4, 1)))
+    summary, _ = save_report(tmp_path)
+    returns = grids(summary)[0]
+    shown = (1, 2, 3, 5, 10, 20, 25)
+    assert returns.header[2] == "after 1 real episode"
+    assert [int(name.split()[1]) for name in returns.header[2:]] == list(shown)
+    assert [float(cell.split()[0]) for cell in returns.rows[0][1:]] == [0, *shown]
+    with (tmp_path / "returns.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 2 * 4 * 26
+
+
 @pytest.mark.parametrize(
     ("change", "line"),
     [
