@@ -111,7 +111,7 @@ def _returns(summary: ComparisonSummary) -> Grid:
 
 def _episodes_shown(episodes: int) -> tuple[int, ...]:
     """Real episodes that have a column: the first ones, the last, and some between."""
-    return tuple(count for count in range(episodes) if count in COLUMNS) + (episodes,)
+    return tuple(count for count in range(episodes + 1) if count in COLUMNS or count == episodes)
 
 
 def _comparisons(summary: ComparisonSummary) -> Grid:

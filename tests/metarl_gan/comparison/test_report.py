@@ -167,8 +167,8 @@ def test_the_table_shows_some_of_many_episodes_and_the_csv_all(tmp_path):
     assert returns.header[2] == "after 1 real episode"
     assert [int(name.split()[1]) for name in returns.header[2:]] == list(shown)
     assert [float(cell.split()[0]) for cell in returns.rows[0][1:]] == [0, *shown]
-    with (tmp_path / "returns.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 2 * 4 * 26
+    lines = (tmp_path / "returns.csv").read_text(encoding="utf-8").splitlines()
+    assert len([line for line in lines if not line.startswith("#")]) == 1 + 2 * 4 * 26
 
 
 @pytest.mark.parametrize(
