@@ -18,10 +18,23 @@ DISCOUNTS: Mapping[str, float] = {
 """How far ahead a family makes one look: a swing, or as long as the pole is up and the run goes."""
 
 
-def _discounted(setting: str) -> ByFamily:
-    return {family: {setting: discount} for family, discount in DISCOUNTS.items()}
+def _with_discounts(setting: str, found: ByFamily) -> ByFamily:
+    """What was found for families, with their discounts as `setting`."""
+    discounts = {family: {setting: discount} for family, discount in DISCOUNTS.items()}
+    return {
+        family: {**discounts.get(family, {}), **found.get(family, {})}
+        for family in {**discounts, **found}
+    }
 
 
-RL2 = ORACLE_PPO = SCRATCH_PPO = _discounted("ppo.discount")
-ORACLE_SAC = SCRATCH_SAC = _discounted("sac.discount")
-FINE_TUNED = _discounted("discount")
+RL2 = _with_discounts(
+    "ppo.discount",
+    {"half-cheetah-velocity": {"ppo.learning_rate": 3e-3}},
+)
+ORACLE_PPO = _with_discounts(
+    "ppo.discount",
+    {"point-goal": {"ppo.learning_rate": 1e-3, "ppo.epochs": 20}},
+)
+FINE_TUNED = _with_discounts("discount", {"half-cheetah-velocity": {"tasks_per_batch": 10}})
+SCRATCH_PPO = _with_discounts("ppo.discount", {})
+ORACLE_SAC = SCRATCH_SAC = _with_discounts("sac.discount", {})

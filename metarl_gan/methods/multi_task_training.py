@@ -35,7 +35,7 @@ VALIDATIONS = 10
 class FineTunedSettings:
     """Multi-task PPO, then policy-gradient steps on each new task."""
 
-    tasks_per_batch: int = 40
+    tasks_per_batch: int = 5
     episodes_per_task: int = 1
     """Of a batch's tasks, per update."""
     hidden_sizes: tuple[int, ...] = (64, 64)
@@ -44,7 +44,7 @@ class FineTunedSettings:
     learning_rate: float = 3e-3
     anneal: bool = True
     """Let the learning rate fall to 0 in equal steps over the budget."""
-    epochs: int = 10
+    epochs: int = 20
     clip: float = 0.2
     max_grad_norm: float = 1.0
     entropy_bonus: float = 0.0

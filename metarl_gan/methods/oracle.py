@@ -9,7 +9,7 @@ from metarl_gan.envs.family import TaskFamily
 from metarl_gan.methods.baseline_presets import ORACLE_PPO, ORACLE_SAC
 from metarl_gan.methods.baseline_settings import BaselineSettings
 from metarl_gan.methods.method import Method, TrainedMethod
-from metarl_gan.methods.sb3_models import PpoOrSac
+from metarl_gan.methods.sb3_models import PpoOrSac, PpoSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,11 @@ class OracleSettings(PpoOrSac):
 
     def __post_init__(self) -> None:
         require(self.tasks_at_once >= 1, "tasks_at_once", self.tasks_at_once, "at least 1")
+
+
+BY_SAC = OracleSettings()
+BY_PPO = OracleSettings(tasks_at_once=5, ppo=PpoSettings(learning_rate=3e-3))
+"""It learns once per episode of these: a budget of few real steps is many updates."""
 
 
 def make_oracle(name: str, overrides: Mapping[str, object], preset: str) -> Method:
@@ -42,8 +47,9 @@ class Oracle(Method):
     """
 
     def __init__(self, name: str, overrides: Mapping[str, object]) -> None:
-        by_family = ORACLE_SAC if overrides.get("algorithm") == "sac" else ORACLE_PPO
-        self._settings = BaselineSettings(name, OracleSettings(), by_family, overrides)
+        by_sac = overrides.get("algorithm") == "sac"
+        defaults, by_family = (BY_SAC, ORACLE_SAC) if by_sac else (BY_PPO, ORACLE_PPO)
+        self._settings = BaselineSettings(name, defaults, by_family, overrides)
 
     @property
     def name(self) -> str:

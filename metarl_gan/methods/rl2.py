@@ -20,11 +20,11 @@ class Rl2Settings:
     episodes_per_trial: int = 2
     """Episodes of a task through which the state is kept in training: those before the last are
     what it adapts on. Evaluation may go on for more."""
-    tasks_at_once: int = 20
+    tasks_at_once: int = 5
     """Tasks per update, a trial of each."""
     lstm_size: int = 64
     """Of the actor's and of the critic's LSTM, which come before the hidden layers."""
-    ppo: PpoSettings = field(default_factory=lambda: PpoSettings(epochs=5))
+    ppo: PpoSettings = field(default_factory=lambda: PpoSettings(epochs=10))
 
     def __post_init__(self) -> None:
         for name in ("episodes_per_trial", "tasks_at_once", "lstm_size"):

@@ -49,7 +49,13 @@ def test_fine_tuning_is_gradient_descent_on_each_task():
 def test_one_policy_learns_what_is_best_for_all_and_fine_tuning_does_the_rest(tmp_path):
     """Arm 1 pays on half of the tasks: no policy that is not told the task earns more than 4."""
     family = TwoArmedBandit(horizon=8)
-    settings = {"step_sizes": (1.0, 10.0), "steps": (5, 20), "hidden_sizes": (8,)}
+    settings = {
+        "tasks_per_batch": 40,  # in a batch of few, one arm pays more often than the other
+        "epochs": 10,
+        "step_sizes": (1.0, 10.0),
+        "steps": (5, 20),
+        "hidden_sizes": (8,),
+    }
     trained = FineTuned("f", settings).train(family, seed=0, max_real_steps=3200, folder=tmp_path)
     found = curve(trained, family, episodes=3).returns.mean(0)
     assert found[1] > found[0] + 2.0
@@ -61,7 +67,13 @@ def test_learns_the_best_that_all_tasks_agree_on(tmp_path, monkeypatch):
     family = LinearQuadraticPoint(horizon=3)
     tasks = [family.task(goal=goal) for goal in (0.6, 0.8)]
     monkeypatch.setattr(family, "sample", lambda n, *, split, seed: (tasks * n)[:n])
-    settings = {"tasks_per_batch": 20, "learning_rate": 1e-2, "step_sizes": (0.001,), "steps": (1,)}
+    settings = {
+        "tasks_per_batch": 20,
+        "learning_rate": 1e-2,
+        "epochs": 10,
+        "step_sizes": (0.001,),
+        "steps": (1,),
+    }
     method = FineTuned("f", settings)
     trained = method.train(family, seed=0, max_real_steps=6_000, folder=tmp_path)
     returns = trained.adaptation_curve(tasks, 0, seed=0, scored_episodes=1).returns[:, 0]
