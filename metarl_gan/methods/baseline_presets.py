@@ -29,12 +29,18 @@ def _with_discounts(setting: str, found: ByFamily) -> ByFamily:
 
 RL2 = _with_discounts(
     "ppo.discount",
-    {"half-cheetah-velocity": {"ppo.learning_rate": 3e-3}},
+    {
+        "cartpole-physics": {"ppo.learning_rate": 3e-3},
+        "half-cheetah-velocity": {"ppo.learning_rate": 3e-3},
+    },
 )
 ORACLE_PPO = _with_discounts(
     "ppo.discount",
     {"point-goal": {"ppo.learning_rate": 1e-3, "ppo.epochs": 20}},
 )
-FINE_TUNED = _with_discounts("discount", {"half-cheetah-velocity": {"tasks_per_batch": 10}})
+FINE_TUNED = _with_discounts(
+    "discount",
+    dict.fromkeys(("cartpole-physics", "half-cheetah-velocity"), {"tasks_per_batch": 10}),
+)
 SCRATCH_PPO = _with_discounts("ppo.discount", {})
 ORACLE_SAC = SCRATCH_SAC = _with_discounts("sac.discount", {})
