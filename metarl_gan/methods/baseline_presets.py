@@ -40,7 +40,10 @@ ORACLE_PPO = _with_discounts(
 )
 FINE_TUNED = _with_discounts(
     "discount",
-    dict.fromkeys(("cartpole-physics", "half-cheetah-velocity"), {"tasks_per_batch": 10}),
+    {
+        "cartpole-physics": {"tasks_per_batch": 10},
+        "half-cheetah-velocity": {"tasks_per_batch": 10},
+    },
 )
 SCRATCH_PPO = _with_discounts("ppo.discount", {})
 ORACLE_SAC = SCRATCH_SAC = _with_discounts("sac.discount", {})
