@@ -162,7 +162,12 @@ def test_files_named_in_pages_exist(page: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "after"), [("README.md", "## What comes out"), ("docs/results.md", "# Results")]
+    ("page", "after"),
+    [
+        ("README.md", "## What comes out"),
+        ("docs/results.md", "# Results"),
+        ("docs/baselines.md", "# Baselines"),
+    ],
 )
 def test_result_tables_of_pages_are_those_of_the_results(page: str, after: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
