@@ -40,8 +40,7 @@ def adaptation_figure(
         mark_level(axes, value, name.replace("_", " "), FLOOR_COLOUR, "--")
     if reference is not None:
         mark_level(axes, reference, "reference", "black", ":")
-    axes.set_xticks(np.arange(max(len(curve.values) for curve in curves)))
-    axes.set_xlabel("real episodes in the new task")
+    mark_episodes(axes)
     axes.set_ylabel("return per episode (IQM, 95 % interval)")
     axes.set_title(title, loc="left", fontsize=10)
     axes.legend(framealpha=0.9, edgecolor="none", fontsize=8, loc="best")
@@ -57,6 +56,14 @@ def _figure(*, width: float, columns: int = 1) -> "tuple[Figure, list[Axes]]":
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(axis="y", alpha=0.25)
     return figure, axes
+
+
+def mark_episodes(axes: "Axes") -> None:
+    """Name the axis of real episodes, and number it by whole ones, as many as have room."""
+    from matplotlib.ticker import MaxNLocator  # slow, and few commands draw
+
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
+    axes.set_xlabel("real episodes in the new task")
 
 
 def mark_level(axes: "Axes", value: float, label: str, colour: str, style: str) -> None:

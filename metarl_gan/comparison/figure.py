@@ -8,7 +8,7 @@ import numpy as np
 
 from metarl_gan.comparison.measures import Band
 from metarl_gan.comparison.summary import ComparisonSummary
-from metarl_gan.plots import COLOURS, FLOOR_COLOUR, mark_level
+from metarl_gan.plots import COLOURS, FLOOR_COLOUR, mark_episodes, mark_level
 from metarl_gan.statistics import Interval
 
 if TYPE_CHECKING:
@@ -72,8 +72,7 @@ def _adaptation(axes: "Axes", summary: ComparisonSummary) -> None:
         mark_level(axes, value, name.replace("_", " "), FLOOR_COLOUR, "--")
     if summary.reference is not None:
         mark_level(axes, summary.reference, "reference", "black", ":")
-    axes.set_xticks(episodes)
-    axes.set_xlabel("real episodes in the new task")
+    mark_episodes(axes)
     axes.set_ylabel("return per episode (IQM)")
     axes.set_title("Adaptation to held-out tasks", loc="left", fontsize=10)
     axes.grid(axis="y", alpha=0.25)

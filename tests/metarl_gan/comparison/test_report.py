@@ -169,6 +169,10 @@ def test_the_table_shows_some_of_many_episodes_and_the_csv_all(tmp_path):
     assert [float(cell.split()[0]) for cell in returns.rows[0][1:]] == [0, *shown]
     lines = (tmp_path / "returns.csv").read_text(encoding="utf-8").splitlines()
     assert len([line for line in lines if not line.startswith("#")]) == 1 + 2 * 4 * 26
+    # The axis has whole numbers only, and so few that they do not run into each other.
+    ticks = comparison_figure(summary).axes[0].get_xticks()
+    assert len(ticks) < 13
+    assert all(tick == round(tick) for tick in ticks)
 
 
 @pytest.mark.parametrize(
