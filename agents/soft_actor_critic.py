@@ -113,8 +113,7 @@ class SoftActorCritic:
         Without `actor_too` the critics alone take a step, as most do where critics learn often
         (Chen et al. 2021, 2101.05982): actor and temperature stay.
         """
-        for parameter in (*self.actor.values(), self.log_temperature):
-            parameter.grad = None  # which the optimiser leaves as it is
+        self.optimiser.zero_grad()  # what has no gradient then is left as it is
         target = self.critic_targets(rows, noise[0])
         values = critic_values(self.critics, rows.inputs, rows.actions)
         critic_loss = (values - target.unsqueeze(1)).square().mean(-1).sum()

@@ -98,7 +98,7 @@ OFF_POLICY: dict[str, Overrides] = {
 """Instead of all of these where the learner is off-policy: a real step is worth more there."""
 
 HALF_CHEETAH_OFF_POLICY: Overrides = {
-    # Many small updates of the critics, few of the actor: that many are affordable so.
+    # Updates save real steps; small ones, few of them the actor's, are what can be afforded.
     "sac.batch_size": 128,
     "sac.actor_every": 4,
     "sac.initial_updates": 8000,
