@@ -5,6 +5,7 @@ import torch
 
 from metarl_gan.agents.collector import collect
 from metarl_gan.agents.policies import make_policy
+from metarl_gan.agents.policy_gradient import MixedRows
 from metarl_gan.config import Config, LearnerConfig
 from metarl_gan.data_augmentation import NoAugmentation
 from metarl_gan.dreams import policy_rows
@@ -83,14 +84,39 @@ def test_two_armed_bandits_are_solved_from_a_start_that_prefers_one_arm(name):
     assert training.tried() > max(before, 0.8 * family.horizon)
 
 
-@pytest.mark.slow
-def test_linear_quadratic_points_are_solved_from_a_start_that_walks_off():
-    """By the trust region; single steps of the kind by all learners, in `test_gradient`."""
+class Afresh:
+    """Episodes of the true dynamics for every inner step: imagination that is not in error.
+
+    `MixedData` of no real rows. An episode that was played before the first step says little of
+    a policy that has narrowed since, and no learner comes to the optimum on such alone.
+    """
+
+    def __init__(self, play):
+        self._play, self._drawn = play, 0
+
+    def draw(self, parameters):
+        self._drawn += 1
+        return MixedRows(real=self._play(parameters, self._drawn))
+
+
+class ImaginingTraining(MetaTraining):
+    """The same with the true dynamics in place of a generator."""
+
+    def adapt(self, tasks, seed):
+        def play(parameters, step):
+            return policy_rows(self.play(tasks, parameters, 1000 * seed + step), self.config)
+
+        return self.learner.inner_loop(Afresh(play), len(tasks))
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_linear_quadratic_points_are_solved_from_a_start_that_walks_off(name):
     family = LinearQuadraticPoint(2)
-    settings = {"inner_steps": 4, "inner_lr": 0.15, "outer_lr": 0.02, "discount": 1.0}
-    training = MetaTraining(family, [0.6], **settings, **LEARNERS["trust_region"])
+    settings = {"inner_steps": 8, "inner_lr": 0.03, "outer_lr": 0.005, "discount": 1.0}
+    own = {"reptile": {"reptile_step": 0.1}, "trust_region": {"max_kl": 0.005}}
+    training = ImaginingTraining(family, [0.6], **settings | LEARNERS[name] | own.get(name, {}))
     lost = []
-    for iterations in (0, 20):
+    for iterations in (0, 12):
         tasks, returns = training.train(iterations).scores()
         best, idle = (
             torch.tensor([price(task) for task in tasks])
@@ -99,4 +125,4 @@ def test_linear_quadratic_points_are_solved_from_a_start_that_walks_off():
         assert (returns <= best + 1e-6).all()
         # Of what one loses who never learns which task it is.
         lost.append(float((best - returns).sum() / (best - idle).sum()))
-    assert lost[1] < min(0.2, lost[0])
+    assert lost[1] < 0.12 < 0.4 < lost[0]
