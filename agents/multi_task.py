@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from metarl_gan.agents.networks import Parameters, expand_over_tasks
+from metarl_gan.agents.optimisers import optimiser_tensors, restore_optimiser
 from metarl_gan.agents.policies import Policy
 from metarl_gan.agents.policy_gradient import (
     MixedRows,
@@ -105,6 +106,14 @@ class MultiTaskLearner:
     def tensors(self) -> dict[str, Tensor]:
         """A copy of the parameters."""
         return {name: value.detach().clone() for name, value in self.parameters.items()}
+
+    def optimiser_tensors(self) -> dict[str, Tensor]:
+        """A copy of the optimiser's state."""
+        return {name: v.clone() for name, v in optimiser_tensors(self._optimiser).items()}
+
+    def restore_optimiser(self, tensors: Parameters) -> None:
+        """Inverse of `optimiser_tensors`."""
+        restore_optimiser(self._optimiser, tensors)
 
     @torch.no_grad()
     def restore(self, tensors: Parameters) -> None:

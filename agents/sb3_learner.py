@@ -11,10 +11,18 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import Tensor
 
+from metarl_gan.agents.global_streams import global_stream_tensors, restore_global_streams
 from metarl_gan.agents.networks import Parameters
+from metarl_gan.agents.optimisers import with_prefix
 from metarl_gan.agents.sb3 import log_nothing
 from metarl_gan.agents.sb3_actions import Sb3Actions
 from metarl_gan.agents.sb3_player import Memory, Sb3Player
+from metarl_gan.agents.sb3_state import (
+    model_tensors,
+    restore_model,
+    restore_scale,
+    scale_tensors,
+)
 from metarl_gan.agents.told import Told
 from metarl_gan.agents.trial_vec_env import TrialVecEnv
 from metarl_gan.envs.family import TaskFamily
@@ -67,6 +75,8 @@ class Sb3Learner:
             episodes_per_trial=practice.episodes_per_trial,
             seed=practice.seed,
         )
+        # SAC draws its first actions from the space itself, which has a generator of its own.
+        self.trials.action_space.seed(practice.seed)
         self._scale = VecNormalize(self.trials, gamma=discount)
         self.model = make_model(self._scale, self.trials.block_steps)
         log_nothing(self.model)
@@ -107,12 +117,33 @@ class Sb3Learner:
 
     def restore(self, tensors: Parameters) -> None:
         """Inverse of `tensors`."""
-        prefix = "policy."
-        self.model.policy.load_state_dict(
-            {name[len(prefix) :]: v for name, v in tensors.items() if name.startswith(prefix)}
-        )
+        self.model.policy.load_state_dict(with_prefix(tensors, "policy."))
         self._statistics.mean = tensors["observations.mean"].numpy()
         self._statistics.var = tensors["observations.var"].numpy()
+
+    def training_tensors(self) -> dict[str, Tensor]:
+        """A copy of all that learning goes on from, where a block of trials begins.
+
+        The global generators are part of it: see `global_streams`.
+        """
+        parts = {
+            "model": model_tensors(self.model),
+            "scale": scale_tensors(self._scale),
+            "streams": global_stream_tensors(),
+            "trials": {
+                "block": torch.tensor(self.trials.block),
+                "real_steps": torch.tensor(self.trials.real_steps),
+            },
+        }
+        return {f"{part}.{name}": v for part, own in parts.items() for name, v in own.items()}
+
+    def restore_training(self, tensors: Parameters) -> None:
+        """Go on from `training_tensors` of a learner that was made alike, to the same weights."""
+        trials = with_prefix(tensors, "trials.")
+        self.trials.go_to(int(trials["block"]), int(trials["real_steps"]))
+        restore_model(self.model, with_prefix(tensors, "model."))
+        restore_scale(self._scale, with_prefix(tensors, "scale."))
+        restore_global_streams(with_prefix(tensors, "streams."))
 
     def close(self) -> None:
         """Close the environments; players go on to work."""

@@ -66,6 +66,21 @@ class TrialVecEnv(VecEnv):
         self._block = 0
         return self._begin_block()
 
+    @property
+    def begins_block(self) -> bool:
+        """Whether all environments are about to take the first step of their tasks."""
+        return self._block > 0 and self._time == 0
+
+    @property
+    def block(self) -> int:
+        """The number of the present block, from 0."""
+        return self._block - 1
+
+    def go_to(self, block: int, real_steps: int) -> None:
+        """Begin a block as if those before it had been played, with so many steps."""
+        self._block, self.real_steps = block, real_steps
+        self._begin_block()
+
     def step_async(self, actions: np.ndarray) -> None:
         """Remember the actions for `step_wait`."""
         self._pending = self._actions.to_environment(actions)

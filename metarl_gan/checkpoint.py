@@ -73,6 +73,12 @@ def has_checkpoint(folder: Path) -> bool:
     return folder.exists() or _previous(folder).exists()
 
 
+def remove_checkpoint(folder: Path) -> None:
+    """Remove a checkpoint and the one before it, if they are there."""
+    for path in (folder, _previous(folder)):
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def load_state(folder: Path) -> dict[str, Any]:
     """The state of a checkpoint without its tensors, which is cheap. Raises `CheckpointError`."""
     return _header(_whole(folder))["state"]

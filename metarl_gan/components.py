@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from metarl_gan.agents.environment_pool import EnvironmentPool
+from metarl_gan.agents.optimisers import with_prefix
 from metarl_gan.agents.policies import Policy
 from metarl_gan.checkpoint import require_fit
 from metarl_gan.config import Config, ConfigError
@@ -24,7 +25,6 @@ from metarl_gan.gan import ConditionalGAN
 from metarl_gan.learners.make import make_learner_policy, make_meta_learner
 from metarl_gan.meta_learner import MetaLearner
 from metarl_gan.normaliser import RunningNormaliser
-from metarl_gan.optimisers import with_prefix
 from metarl_gan.spaces import require_same_spaces
 from metarl_gan.streams import Streams
 

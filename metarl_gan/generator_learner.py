@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from metarl_gan.adversarial import AdversarialTrainer
+from metarl_gan.agents.optimisers import optimiser_tensors, restore_optimiser, with_prefix
 from metarl_gan.config import Config
 from metarl_gan.descriptors import descriptors_of
 from metarl_gan.envs.task import Task
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.gan import ConditionalGAN
-from metarl_gan.optimisers import optimiser_tensors, restore_optimiser, with_prefix
 from metarl_gan.replay import Replay
 from metarl_gan.streams import Streams
 from metarl_gan.transition_space import Rows

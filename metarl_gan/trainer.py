@@ -14,13 +14,13 @@ from metarl_gan.agents.collector import (
     play,
 )
 from metarl_gan.agents.networks import Parameters
+from metarl_gan.agents.optimisers import with_prefix
 from metarl_gan.components import Components
 from metarl_gan.data_augmentation import Mixture
 from metarl_gan.envs.family import TaskFamily
 from metarl_gan.envs.task import Task
 from metarl_gan.generator_learner import AdversarialLearner, GeneratorLearner, NothingToLearn
 from metarl_gan.meta_learner import Experience
-from metarl_gan.optimisers import with_prefix
 from metarl_gan.streams import Streams
 from metarl_gan.task_sampler import TaskSampler
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from metarl_gan.agents.networks import Parameters, expand_over_tasks
+from metarl_gan.agents.optimisers import optimiser_tensors, restore_optimiser, with_prefix
 from metarl_gan.agents.player import Player
 from metarl_gan.agents.soft_actor_critic import (
     SacRows,
@@ -31,7 +32,6 @@ from metarl_gan.learners.inferring_player import InferringPlayer
 from metarl_gan.learners.task_imagination import learn_in_imagination
 from metarl_gan.learners.virtual_tasks import with_virtual_tasks
 from metarl_gan.meta_learner import Adapted, Experience, MetaLearner
-from metarl_gan.optimisers import optimiser_tensors, restore_optimiser, with_prefix
 from metarl_gan.transition_space import Rows
 
 SHARE_MEMORY = 0.5

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from metarl_gan.agents.networks import Parameters, expand_over_tasks
+from metarl_gan.agents.optimisers import with_prefix
 from metarl_gan.agents.policies import Policy
 from metarl_gan.agents.policy_gradient import MixedRows, PolicyRows, surrogate_loss
 from metarl_gan.config import LearnerConfig
 from metarl_gan.learners.execution import ALL, Size
 from metarl_gan.learners.inner_loop import InnerLoop, step_sizes_of
-from metarl_gan.optimisers import with_prefix
 
 PARAMETERS, STEP_SIZES = "parameters.", "step_sizes."
 """Prefixes of the learnt tensors: of the initial policy, and of the inner step sizes."""

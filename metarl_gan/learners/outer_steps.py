@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from metarl_gan.agents.networks import Parameters
+from metarl_gan.agents.optimisers import optimiser_tensors, restore_optimiser, with_prefix
 from metarl_gan.agents.policy_gradient import MixedRows
 from metarl_gan.config import LearnerConfig
 from metarl_gan.learners.execution import Execution
 from metarl_gan.learners.inner_loop import step_sizes_of
 from metarl_gan.learners.meta_objective import PARAMETERS, STEP_SIZES, MetaObjective
-from metarl_gan.optimisers import optimiser_tensors, restore_optimiser, with_prefix
 
 
 class OuterStep(ABC):

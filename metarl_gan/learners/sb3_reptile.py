@@ -11,6 +11,7 @@ from torch import Tensor
 from metarl_gan.agents.exploring_policies import EpsilonGreedyPolicy, NoisyActorPolicy
 from metarl_gan.agents.global_streams import global_streams
 from metarl_gan.agents.networks import Parameters, expand_over_tasks
+from metarl_gan.agents.optimisers import with_prefix
 from metarl_gan.agents.policies import CategoricalPolicy, GaussianPolicy, Policy
 from metarl_gan.agents.returns import discounted_returns
 from metarl_gan.agents.sb3_inner import Sb3Inner, Sb3Settings
@@ -23,7 +24,6 @@ from metarl_gan.learners.inner_scale import InnerScale
 from metarl_gan.learners.sb3_memory import make_memory
 from metarl_gan.meta_learner import Adapted, Experience, MetaLearner
 from metarl_gan.normaliser import MIN_STD, RunningNormaliser
-from metarl_gan.optimisers import with_prefix
 from metarl_gan.streams import Streams
 
 

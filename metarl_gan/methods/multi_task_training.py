@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 
 import torch
@@ -12,6 +12,7 @@ from metarl_gan.agents.collector import Collection, collect
 from metarl_gan.agents.environment_pool import EnvironmentPool
 from metarl_gan.agents.multi_task import FineTuning, MultiTaskLearner
 from metarl_gan.agents.networks import Parameters
+from metarl_gan.agents.optimisers import with_prefix
 from metarl_gan.agents.policies import make_policy
 from metarl_gan.agents.policy_gradient import PolicyRows
 from metarl_gan.config import SamplerConfig
@@ -21,9 +22,14 @@ from metarl_gan.envs.task import Task
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.evaluator import AdaptationCurve, curve_from
 from metarl_gan.methods.method import LearningPoint
-from metarl_gan.methods.training_record import Assignment, TrainingRecord
+from metarl_gan.methods.training_record import (
+    Assignment,
+    TrainingRecord,
+    load_progress,
+    save_progress,
+)
+from metarl_gan.methods.validations import Validations
 from metarl_gan.normaliser import RunningNormaliser
-from metarl_gan.optimisers import with_prefix
 from metarl_gan.streams import Streams
 from metarl_gan.task_sampler import TaskSampler
 
@@ -73,6 +79,17 @@ class FineTunedSettings:
             require(bool(values) and min(values) > 0, name, values, "one or more positive numbers")
 
 
+@dataclass(kw_only=True)
+class _Spent:
+    """How far a training is."""
+
+    updates: int = 0
+    real_steps: int = 0
+    seconds: float = 0.0
+    due: int = 0
+    """Real steps at which the last validation was due."""
+
+
 class MultiTaskTraining:
     """A policy that is not told the task, its learner, and how it is fine-tuned."""
 
@@ -98,7 +115,11 @@ class MultiTaskTraining:
         self.fine_tuning = FineTuning(step_size=1.0, n_steps=0, clip=settings.clip)
 
     def train(self, assignment: Assignment) -> tuple[dict[str, Tensor], TrainingRecord]:
-        """Spend the budget: what validated best after fine-tuning, and the record."""
+        """Spend the budget: what validated best after fine-tuning, and the record.
+
+        An interrupted training of the assignment is gone on with, from its last validation.
+        Raises as `load_progress` does.
+        """
         settings = self._settings
         sampling = SamplerConfig(tasks_per_batch=settings.tasks_per_batch)
         sampler = TaskSampler(self._family, sampling, self._streams)
@@ -106,31 +127,25 @@ class MultiTaskTraining:
         # Updates that fit if no episode ends early; there are more where some do.
         n_updates = assignment.max_real_steps // per_update
         between = max(1, n_updates // VALIDATIONS) * per_update
-        real_steps = validation_steps = 0
-        seconds, points, best, due = 0.0, [], {}, between
-        index, done = 0, False
-        while not done:
-            remaining = max(0.0, 1.0 - real_steps / (n_updates * per_update))
+        spent, validations = self._resume(assignment)
+        while spent.real_steps + per_update <= assignment.max_real_steps:
+            remaining = max(0.0, 1.0 - spent.real_steps / (n_updates * per_update))
             began = time.perf_counter()
-            real_steps += self._update(sampler.sample(index), index, remaining)
-            seconds += time.perf_counter() - began
-            index, done = index + 1, real_steps + per_update > assignment.max_real_steps
-            if real_steps < due and not done:
+            tasks = sampler.sample(spent.updates)
+            spent.real_steps += self._update(tasks, spent.updates, remaining)
+            spent.seconds += time.perf_counter() - began
+            spent.updates += 1
+            over = spent.real_steps + per_update > assignment.max_real_steps
+            if spent.real_steps < spent.due + between and not over:
                 continue
-            due += between
+            spent.due += between
             score, steps = self._tune(sampler.validation_tasks)
-            validation_steps += steps
-            if not points or score > max(point.validation_return for point in points):
-                best = self.tensors()
-            point = LearningPoint(real_steps=real_steps, seconds=seconds, validation_return=score)
-            points.append(point)
-        record = TrainingRecord(
-            real_steps=real_steps,
-            validation_real_steps=validation_steps,
-            training_seconds=seconds,
-            learning_curve=tuple(points),
-        )
-        return best, record
+            point = LearningPoint(
+                real_steps=spent.real_steps, seconds=spent.seconds, validation_return=score
+            )
+            validations.add(point, steps, self.tensors)
+            self._save(assignment, spent, validations)
+        return validations.best, validations.record(spent.real_steps, spent.seconds)
 
     def curves(
         self,
@@ -196,6 +211,27 @@ class MultiTaskTraining:
             n_steps=int(tensors["fine_tuning.n_steps"]),
             clip=self._settings.clip,
         )
+
+    def _save(self, assignment: Assignment, spent: "_Spent", validations: Validations) -> None:
+        parts = {
+            "now": self.tensors(),
+            "best": validations.best,
+            "optimiser": self._learner.optimiser_tensors(),
+        }
+        tensors = {f"{part}.{name}": v for part, own in parts.items() for name, v in own.items()}
+        state = {"spent": asdict(spent), "validations": validations.state()}
+        save_progress(assignment, tensors, state)
+
+    def _resume(self, assignment: Assignment) -> "tuple[_Spent, Validations]":
+        """What was spent and found already, with the weights of then; nothing at first."""
+        validations, saved = Validations(), load_progress(assignment)
+        if saved is None:
+            return _Spent(), validations
+        tensors, state = saved
+        self.restore(with_prefix(tensors, "now."))
+        self._learner.restore_optimiser(with_prefix(tensors, "optimiser."))
+        validations.restore(with_prefix(tensors, "best."), state["validations"])
+        return _Spent(**state["spent"]), validations
 
     def _update(self, tasks: Sequence[Task], index: int, remaining: float) -> int:
         """Collect from tasks and learn: the real steps that it took."""

@@ -77,6 +77,7 @@ def train_recipe(assignment: Assignment, recipe: Recipe) -> "TrainedSb3":
         if kept is None:
             kept = train_validated(
                 learner,
+                assignment,
                 updates * recipe.steps_per_update,
                 lambda: examination.curve(
                     sampler.validation_tasks,

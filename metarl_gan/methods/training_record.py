@@ -1,4 +1,4 @@
-"""What a finished training of a baseline was, on disk and as a `TrainedMethod`."""
+"""What a training of a baseline was or has come to, on disk, and as a `TrainedMethod`."""
 
 from abc import ABC
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,17 @@ from typing import Any
 
 from torch import Tensor
 
-from metarl_gan.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
+from metarl_gan.checkpoint import (
+    has_checkpoint,
+    load_checkpoint,
+    remove_checkpoint,
+    save_checkpoint,
+)
 from metarl_gan.config_error import ConfigError
 from metarl_gan.envs.family import TaskFamily
 from metarl_gan.methods.method import LearningPoint, TrainedMethod
 
-TRAINED = "trained"
+TRAINED, UNFINISHED = "trained", "training"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +86,8 @@ def save_training(
     assignment: Assignment, tensors: Mapping[str, Tensor], record: TrainingRecord
 ) -> None:
     """Write what was learnt to the assignment's folder, once it is learnt."""
-    state = {"assignment": assignment.identity(), "record": asdict(record)}
-    save_checkpoint(assignment.folder / TRAINED, tensors, state)
+    _save(assignment, TRAINED, tensors, {"record": asdict(record)})
+    remove_checkpoint(assignment.folder / UNFINISHED)
 
 
 def load_training(assignment: Assignment) -> tuple[dict[str, Tensor], TrainingRecord] | None:
@@ -90,7 +95,37 @@ def load_training(assignment: Assignment) -> tuple[dict[str, Tensor], TrainingRe
 
     Raises `ConfigError` if it is of another assignment, and `CheckpointError` if it is damaged.
     """
-    folder = assignment.folder / TRAINED
+    found = _load(assignment, TRAINED)
+    if found is None:
+        return None
+    tensors, state = found
+    record = state["record"]
+    curve = tuple(LearningPoint(**point) for point in record.pop("learning_curve"))
+    return tensors, TrainingRecord(**record, learning_curve=curve)
+
+
+def save_progress(
+    assignment: Assignment, tensors: Mapping[str, Tensor], state: Mapping[str, Any]
+) -> None:
+    """Write what a training goes on from, should it be interrupted."""
+    _save(assignment, UNFINISHED, tensors, {"progress": dict(state)})
+
+
+def load_progress(assignment: Assignment) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """What `save_progress` wrote last; `None` if nothing is there. Raises as `load_training`."""
+    found = _load(assignment, UNFINISHED)
+    return None if found is None else (found[0], found[1]["progress"])
+
+
+def _save(
+    assignment: Assignment, name: str, tensors: Mapping[str, Tensor], state: Mapping[str, Any]
+) -> None:
+    identity = {"assignment": assignment.identity()}
+    save_checkpoint(assignment.folder / name, tensors, {**identity, **state})
+
+
+def _load(assignment: Assignment, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    folder = assignment.folder / name
     if not has_checkpoint(folder):
         return None
     tensors, state = load_checkpoint(folder)
@@ -101,6 +136,4 @@ def load_training(assignment: Assignment) -> tuple[dict[str, Tensor], TrainingRe
             f"{folder} was trained with another {' and '.join(other)}: give another folder, or "
             "remove that one"
         )
-    record = state["record"]
-    curve = tuple(LearningPoint(**point) for point in record.pop("learning_curve"))
-    return tensors, TrainingRecord(**record, learning_curve=curve)
+    return tensors, state

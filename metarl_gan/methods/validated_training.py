@@ -6,10 +6,17 @@ from collections.abc import Callable, Sequence
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
+from metarl_gan.agents.optimisers import with_prefix
 from metarl_gan.agents.sb3_learner import Sb3Learner
 from metarl_gan.evaluator import AdaptationCurve
 from metarl_gan.methods.method import LearningPoint
-from metarl_gan.methods.training_record import TrainingRecord
+from metarl_gan.methods.training_record import (
+    Assignment,
+    TrainingRecord,
+    load_progress,
+    save_progress,
+)
+from metarl_gan.methods.validations import Validations
 
 VALIDATIONS = 20
 """Validations in a training, evenly over its real steps, as far as updates are that many."""
@@ -18,33 +25,41 @@ Validate = Callable[[], AdaptationCurve]
 
 
 def train_validated(
-    learner: Sb3Learner, steps: int, validate: Validate, callbacks: Sequence[BaseCallback] = ()
+    learner: Sb3Learner,
+    assignment: Assignment,
+    steps: int,
+    validate: Validate,
+    callbacks: Sequence[BaseCallback] = (),
 ) -> tuple[dict[str, Tensor], TrainingRecord]:
     """Learn for `steps` real steps: the weights that validated best, and the record.
 
-    What a curve's last column says counts. Raises `AllTasksDroppedError` if all tasks break.
+    What a curve's last column says counts. An interrupted training of the assignment is gone on
+    with, from the block of trials after its last validation. Raises `AllTasksDroppedError` if all
+    tasks break, and as `load_progress` does.
     """
-    referee = _Referee(learner, max(1, steps // VALIDATIONS), validate)
-    learner.learn(steps, [*callbacks, referee])
+    referee = _Referee(learner, assignment, max(1, steps // VALIDATIONS), validate)
+    referee.resume()
+    learner.learn(steps - learner.model.num_timesteps, [*callbacks, referee])
     referee.judge()
-    return referee.best, TrainingRecord(
-        real_steps=learner.trials.real_steps,
-        validation_real_steps=referee.real_steps,
-        training_seconds=referee.training_seconds,
-        learning_curve=tuple(referee.points),
-    )
+    found = referee.validations
+    return found.best, found.record(learner.trials.real_steps, referee.training_seconds)
 
 
 class _Referee(BaseCallback):
-    """Validates before a rollout once enough steps have gone by, and keeps the best weights."""
+    """Validates before a rollout once enough steps have gone by, and keeps the best weights.
 
-    def __init__(self, learner: Sb3Learner, every: int, validate: Validate) -> None:
+    Where the next block of trials begins, it saves what training goes on from.
+    """
+
+    def __init__(
+        self, learner: Sb3Learner, assignment: Assignment, every: int, validate: Validate
+    ) -> None:
         super().__init__()
-        self._learner, self._every, self._validate = learner, every, validate
+        self._learner, self._assignment = learner, assignment
+        self._every, self._validate = every, validate
         self._began, self._judging_seconds = time.perf_counter(), 0.0
-        self.real_steps = 0
-        self.points: list[LearningPoint] = []
-        self.best: dict[str, Tensor] = {}
+        self._saved_points = 0
+        self.validations = Validations()
 
     @property
     def training_seconds(self) -> float:
@@ -52,24 +67,42 @@ class _Referee(BaseCallback):
 
     def judge(self) -> None:
         """Validate, unless these very weights have been."""
-        taken = self._learner.trials.real_steps
-        if self.points and self.points[-1].real_steps == taken:
+        taken, found = self._learner.trials.real_steps, self.validations
+        if found.points and found.last_real_steps == taken:
             return
         seconds, began = self.training_seconds, time.perf_counter()
         curve = self._validate()
-        self.real_steps += curve.real_steps
         score = float(curve.returns[:, -1].mean())
-        if not self.points or score > max(point.validation_return for point in self.points):
-            self.best = self._learner.tensors()
-        self.points.append(
-            LearningPoint(real_steps=taken, seconds=seconds, validation_return=score)
-        )
+        point = LearningPoint(real_steps=taken, seconds=seconds, validation_return=score)
+        found.add(point, curve.real_steps, self._learner.tensors)
+        self._judging_seconds += time.perf_counter() - began
+
+    def resume(self) -> None:
+        """Go on from what was saved, if anything was."""
+        saved = load_progress(self._assignment)
+        if saved is None:
+            return
+        tensors, state = saved
+        self._learner.restore_training(with_prefix(tensors, "training."))
+        self.validations.restore(with_prefix(tensors, "best."), state["validations"])
+        self._saved_points = len(self.validations.points)
+        self._began = time.perf_counter() - state["training_seconds"]
+
+    def _save(self) -> None:
+        found, began = self.validations, time.perf_counter()
+        parts = {"training": self._learner.training_tensors(), "best": found.best}
+        tensors = {f"{part}.{name}": v for part, own in parts.items() for name, v in own.items()}
+        state = {"validations": found.state(), "training_seconds": self.training_seconds}
+        save_progress(self._assignment, tensors, state)
+        self._saved_points = len(found.points)
         self._judging_seconds += time.perf_counter() - began
 
     def _on_rollout_start(self) -> None:
-        last = self.points[-1].real_steps if self.points else 0
-        if self._learner.trials.real_steps >= last + self._every:
+        found, trials = self.validations, self._learner.trials
+        if trials.real_steps >= found.last_real_steps + self._every:
             self.judge()
+        if len(found.points) > self._saved_points and trials.begins_block:
+            self._save()
 
     def _on_step(self) -> bool:
         return True

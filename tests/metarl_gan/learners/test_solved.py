@@ -7,7 +7,7 @@ from metarl_gan.agents.collector import collect
 from metarl_gan.agents.policies import make_policy
 from metarl_gan.agents.policy_gradient import MixedRows
 from metarl_gan.config import Config, LearnerConfig
-from metarl_gan.data_augmentation import NoAugmentation
+from metarl_gan.data_augmentation import MixedData, NoAugmentation
 from metarl_gan.dreams import policy_rows
 from metarl_gan.learners.gradient import GradientMetaLearner
 from tests.agents.toys import stream
@@ -84,10 +84,10 @@ def test_two_armed_bandits_are_solved_from_a_start_that_prefers_one_arm(name):
     assert training.tried() > max(before, 0.8 * family.horizon)
 
 
-class Afresh:
+class Afresh(MixedData):
     """Episodes of the true dynamics for every inner step: imagination that is not in error.
 
-    `MixedData` of no real rows. An episode that was played before the first step says little of
+    An episode that was played before the first step says little of
     a policy that has narrowed since, and no learner comes to the optimum on such alone.
     """
 

@@ -54,7 +54,7 @@ def test_same_seed_same_result_whatever_the_other_tasks():
 
 
 def test_ppo_finds_the_arm_that_pays():
-    settings = {"times_episodes": 20, "ppo.learning_rate": 0.03, "ppo.minibatches": 1}
+    settings = {"times_episodes": 40, "ppo.learning_rate": 0.01, "ppo.minibatches": 1}
     found = learnt(settings, TwoArmedBandit(horizon=8), episodes=1)
     assert found.returns[:, 1].tolist() == [8.0] * 3
 

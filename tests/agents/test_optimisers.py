@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from metarl_gan.optimisers import optimiser_tensors, restore_optimiser, with_prefix
+from metarl_gan.agents.optimisers import optimiser_tensors, restore_optimiser, with_prefix
 
 
 def make(kind):
