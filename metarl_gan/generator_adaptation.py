@@ -14,9 +14,6 @@ from metarl_gan.generator import Generator, over_rows
 from metarl_gan.generator_config import GeneratorConfig
 from metarl_gan.transition_space import Rows
 
-INVERSION_STATE_WEIGHT = 0.5
-"""Of the state's loss beside the reward's, which is what the encoding is for."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class AnchorWeights:
@@ -25,6 +22,10 @@ class AnchorWeights:
     state: float
     reward: float
     terminated: float
+
+
+INVERTED = AnchorWeights(state=0.5, reward=1.0, terminated=0.0)
+"""What inversion descends: mostly the reward, which is what the encoding is for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,21 +97,40 @@ def invert(
 ) -> Tensor:
     """Refine encodings `[tasks, size]` by gradient through the frozen generator.
 
-    An amortised encoding that is a little off can turn the sign of the policy gradient.
+    An amortised encoding that is a little off can turn the sign of the policy gradient. One that
+    is of another kind of task is left for one of `config.inversion_starts`, where there are any.
     """
-    wanted = AnchorWeights(state=INVERSION_STATE_WEIGHT, reward=1.0, terminated=0.0)
     layout = Layout(n_members=_batch(weights), n_tasks=len(encoding), adapted=False)
-    refined = encoding.detach().clone().requires_grad_(True)
+
+    def unexplained(encoding: Tensor) -> Tensor:
+        losses = anchor_losses(generator, weights, encoding, rows, layout, None)
+        return weighted(losses, INVERTED).mean(0)
+
+    start = encoding.detach().clone()
+    if config.inversion_starts:
+        start = _best_start(unexplained, start, config.inversion_starts)
+    refined = start.requires_grad_(True)
     optimiser = torch.optim.Adam([refined], lr=config.inversion_lr)
     for _ in range(config.inversion_steps):
         with torch.enable_grad():  # whoever adapts may have switched it off
-            losses = anchor_losses(generator, weights, refined, rows, layout, None)
-            loss = weighted(losses, wanted).mean(0).sum()
+            loss = unexplained(refined).sum()
         (refined.grad,) = torch.autograd.grad(loss, [refined])
         optimiser.step()
         with torch.no_grad():
             refined.clamp_(-1.0, 1.0)
     return refined.detach()
+
+
+@torch.no_grad()
+def _best_start(unexplained: Callable[[Tensor], Tensor], encoding: Tensor, n_points: int) -> Tensor:
+    """Task by task, `encoding`'s own row or the one of the points that leaves less unexplained."""
+    best, least = encoding, unexplained(encoding)
+    points = torch.quasirandom.SobolEngine(encoding.shape[-1], scramble=False).draw(n_points)
+    for point in points.to(encoding).mul(2.0).sub(1.0):
+        found = unexplained(point.expand_as(encoding))
+        best = torch.where((found < least).unsqueeze(-1), point, best)
+        least = torch.minimum(least, found)
+    return best.clone()
 
 
 def descend(

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from metarl_gan.generator import Generator, RowLosses
 from metarl_gan.generator_adaptation import (
     AnchorWeights,
     Layout,
@@ -128,6 +129,55 @@ def test_inversion_of_a_task_does_not_depend_on_the_batch():
     for task in range(3):
         alone = invert(generator, weights, encoding[[task]], of_task(rows, task), CONFIG)
         torch.testing.assert_close(alone[0], together[task], rtol=1e-3, atol=1e-3)
+
+
+class TwoKinds(Generator):
+    """Explains a task by its encoding `e` at a cost of `(|e| - 0.5)²` and, on the wrong side, 1.
+
+    The side is the sign of a row's reward. From one side to the other no gradient leads: the cost
+    rises towards 0 from either.
+    """
+
+    noise_size = 0
+
+    def __init__(self):
+        torch.nn.Module.__init__(self)
+        self.encoding_size, self.n_members = 1, 1
+
+    def transition(self, weights, inputs):
+        raise NotImplementedError
+
+    def rewards(self, weights, states, actions, changes, encoding, noise):
+        raise NotImplementedError
+
+    def losses(self, weights, rows, encoding, stream):
+        wrong = (encoding.sign() != rows.rewards.sign()).float()
+        cost = ((encoding.abs() - 0.5).square() + wrong).squeeze(-1)
+        return RowLosses(state=0.0 * cost, reward=cost, terminated=0.0 * cost)
+
+
+def test_inversion_changes_sides_if_it_may_start_elsewhere():
+    shape = (2, 3, 1)
+    side = torch.tensor([1.0, -1.0]).view(2, 1, 1).expand(shape)
+    zeros = torch.zeros(shape)
+    rows = Rows(
+        states=zeros,
+        actions=zeros,
+        changes=zeros,
+        rewards=side,
+        terminated=zeros,
+        valid=torch.ones(shape[:2], dtype=torch.bool),
+    )
+    encoding, weights = torch.tensor([[0.3], [0.3]]), {"w": torch.zeros(1, 1)}
+    config = {"inversion_steps": 40, "inversion_lr": 0.05}
+    stuck = invert(TwoKinds(), weights, encoding, rows, GeneratorConfig(**config))
+    torch.testing.assert_close(stuck, torch.tensor([[0.5], [0.5]]), atol=0.02, rtol=0)
+    found = invert(
+        TwoKinds(), weights, encoding, rows, GeneratorConfig(**config, inversion_starts=4)
+    )
+    torch.testing.assert_close(found, torch.tensor([[0.5], [-0.5]]), atol=0.02, rtol=0)
+    # Of the points -1, 0, 0.5 and -0.5 the first task takes 0.5, which costs nothing.
+    assert found[0] == 0.5
 
 
 def test_gradient_descent_by_hand():
