@@ -1,7 +1,8 @@
 """Presets: how much to spend on a family, chosen on validation tasks of its train split.
 
 A preset is a set of overrides by dotted name on the defaults of `Config`. `quick` is minutes
-on two cores, `default` is the defaults, `paper` is what long comparisons run with.
+on two cores, `default` makes the most of few real steps, `paper` has meta-batches as large as
+publications have them, for millions.
 """
 
 import difflib
@@ -18,6 +19,14 @@ GENERAL: dict[str, Overrides] = {
     "paper": {"iterations": 2000, "sampler.tasks_per_batch": 40},
 }
 """For any family, a user's own included."""
+
+FEW_TASKS: Overrides = {
+    # Updates are what few real steps are short of: learn often, from few tasks at a time. The
+    # generator learns as much per real step as from the meta-batches of 20 tasks.
+    "iterations": 1000,
+    "sampler.tasks_per_batch": 5,
+    "adversarial.updates_per_iteration": 25,
+}
 
 POINT_GOAL: Overrides = {"learner.discount": 0.95}
 
@@ -45,6 +54,16 @@ PENDULUM: Overrides = {
     "augmentation.start": "own_states",
 }
 
+PENDULUM_IN_FEW_STEPS: Overrides = {
+    **PENDULUM,
+    **FEW_TASKS,
+    "sampler.query_episodes": 1,
+    "learner.discount": 0.95,
+    "learner.outer_lr": 0.01,
+    "learner.outer_epochs": 20,
+    "learner.max_kl": 0.1,
+}
+
 HALF_CHEETAH: Overrides = {
     "sampler.query_episodes": 3,
     "learner.discount": 0.99,
@@ -56,28 +75,45 @@ HALF_CHEETAH: Overrides = {
     "augmentation.start": "own_states",
 }
 
+HALF_CHEETAH_IN_FEW_STEPS: Overrides = {
+    **HALF_CHEETAH,
+    **FEW_TASKS,
+    "sampler.query_episodes": 1,
+    "learner.outer_lr": 3e-3,
+    "learner.outer_epochs": 20,
+    "learner.max_kl": 0.1,
+}
+
 BY_FAMILY: dict[str, dict[str, Overrides]] = {
     "point-goal": {
         "quick": {**POINT_GOAL, "iterations": 33},
-        "default": POINT_GOAL,
+        "default": {**POINT_GOAL, **FEW_TASKS},
         "paper": POINT_GOAL,
     },
+    "cartpole-physics": {"default": FEW_TASKS},
     "point-slip": dict.fromkeys(GENERAL, POINT_SLIP),
     "pendulum-physics": {
         "quick": {**PENDULUM, "iterations": 60},
-        "default": PENDULUM,
+        "default": PENDULUM_IN_FEW_STEPS,
         "paper": PENDULUM,
     },
     **{
         name: {
             "quick": {**HALF_CHEETAH, "iterations": 60},
-            "default": HALF_CHEETAH,
+            "default": HALF_CHEETAH_IN_FEW_STEPS,
             "paper": HALF_CHEETAH,
         }
         for name in ("half-cheetah-velocity", "half-cheetah-direction")
     },
 }
 """What is better for a family, found on its validation tasks; on top of the general preset."""
+
+
+TRUST_REGION_BY_FAMILY: dict[str, dict[str, Overrides]] = {
+    # One step per meta-batch, however many tasks: here it takes all that it can get.
+    "point-goal": {"default": POINT_GOAL},
+}
+"""Instead of these where the outer loop is a trust region's."""
 
 
 CONTEXT_SAC: Overrides = {
@@ -120,16 +156,20 @@ def with_preset(preset: str, family: str, *layers: Layer) -> tuple[Layer, ...]:
 
     Raises `ConfigError` as `preset_overrides` and `merge_layers` do.
     """
-    chosen = merge_layers(Config, *layers)
-    algorithm = chosen.get("learner.algorithm", Config().learner.algorithm)
-    values = preset_overrides(preset, family, algorithm)
+    chosen, usual = merge_layers(Config, *layers), Config().learner
+    algorithm = chosen.get("learner.algorithm", usual.algorithm)
+    outer = chosen.get("learner.outer", usual.outer)
+    values = preset_overrides(preset, family, algorithm, outer)
     return (Layer(source="preset", values=values), *layers)
 
 
 def preset_overrides(
-    preset: str, family: str, algorithm: str = Config().learner.algorithm
+    preset: str,
+    family: str,
+    algorithm: str = Config().learner.algorithm,
+    outer: str = Config().learner.outer,
 ) -> dict[str, object]:
-    """Overrides of a preset for a family and a `learner.algorithm`.
+    """Overrides of a preset for a family, a `learner.algorithm` and a `learner.outer`.
 
     Raises `ConfigError` with the nearest name for a preset that does not exist.
     """
@@ -139,4 +179,7 @@ def preset_overrides(
         raise ConfigError(f"preset is {preset!r}; it must be one of {list(GENERAL)}{hint}")
     if algorithm == "context_sac":
         return {**OFF_POLICY[preset], **OFF_POLICY_BY_FAMILY.get(family, {})}
-    return {**GENERAL[preset], **BY_FAMILY.get(family, {}).get(preset, {})}
+    own = BY_FAMILY.get(family, {}).get(preset, {})
+    if outer == "trust_region":
+        own = TRUST_REGION_BY_FAMILY.get(family, {}).get(preset, own)
+    return {**GENERAL[preset], **own}

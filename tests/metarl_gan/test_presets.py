@@ -10,6 +10,7 @@ from metarl_gan.presets import (
     GENERAL,
     OFF_POLICY,
     OFF_POLICY_BY_FAMILY,
+    TRUST_REGION_BY_FAMILY,
     preset_overrides,
     with_preset,
 )
@@ -35,9 +36,22 @@ def test_every_preset_of_an_off_policy_learner_is_a_valid_config(preset, family)
     assert overrides == {**OFF_POLICY[preset], **OFF_POLICY_BY_FAMILY.get(family, {})}
 
 
+def test_a_trust_region_has_a_family_s_preset_unless_it_has_its_own():
+    asked = {"learner.outer": "trust_region"}
+    layer = Layer(source="test", values=asked)
+    default = Config().sampler.tasks_per_batch
+    tasks = {}
+    for family in ("point-goal", "cartpole-physics"):
+        clipped = resolve(Config(), *with_preset("default", family)).sampler.tasks_per_batch
+        ours = resolve(Config(), *with_preset("default", family, layer)).sampler.tasks_per_batch
+        tasks[family] = (clipped, ours)
+    assert tasks == {"point-goal": (5, default), "cartpole-physics": (5, 5)}
+
+
 def test_families_and_presets_that_presets_name_exist():
-    assert set(BY_FAMILY) | set(OFF_POLICY_BY_FAMILY) <= set(list_families())
-    assert all(set(by_preset) <= set(GENERAL) for by_preset in BY_FAMILY.values())
+    by_family = (BY_FAMILY, TRUST_REGION_BY_FAMILY)
+    assert {*BY_FAMILY, *TRUST_REGION_BY_FAMILY, *OFF_POLICY_BY_FAMILY} <= set(list_families())
+    assert all(set(presets) <= set(GENERAL) for part in by_family for presets in part.values())
 
 
 def test_presets_spend_more_from_one_to_the_next():
