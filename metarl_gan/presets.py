@@ -26,6 +26,8 @@ FEW_TASKS: Overrides = {
     "iterations": 1000,
     "sampler.tasks_per_batch": 5,
     "adversarial.updates_per_iteration": 25,
+    # Of a trust region: a share of so few episodes says nothing of the curvature.
+    "learner.curvature_share": 1.0,
 }
 
 POINT_GOAL: Overrides = {"learner.discount": 0.95}
