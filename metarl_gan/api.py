@@ -106,20 +106,21 @@ def train(  # noqa: PLR0913 - the names of the public interface; the settings ar
     return _run(TrainingRun(components, made, folder, progress=progress), callback)
 
 
-def load(run: str | Path) -> MetaAgent:
+def load(run: str | Path, *, device: str | None = None) -> MetaAgent:
     """The agent of a run, from its best checkpoint; the family's code is not needed.
 
-    Its `real_steps` are all that the run has spent so far, its `meta_iterations` those after
-    which the best checkpoint was taken.
+    It is on `device`: "auto", "cpu" or a name of torch's; by default on the one that its config
+    asks for, where it was trained. Its `real_steps` are all that the run has spent so far, its
+    `meta_iterations` those after which the best checkpoint was taken.
 
-    Raises `ValueError` for a folder that is no run, or a checkpoint that is missing,
-    truncated, foreign or of a newer format.
+    Raises `ValueError` for a folder that is no run, a checkpoint that is missing, truncated,
+    foreign or of a newer format, or a device that is not there.
     """
     folder = RunFolder.open(run)
     name = BEST if folder.has(BEST) else LAST
     about, tensors, _ = folder.load(name)
     with folder.using(name):
-        components = build_components(about)
+        components = build_components(about, device)
         components.restore(tensors)
     # What the run has spent is spent, also after its best iteration.
     latest = LAST if folder.has(LAST) else name

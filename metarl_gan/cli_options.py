@@ -53,6 +53,8 @@ class EvaluateOptions:
     """Real episodes to adapt on: the curve goes from 0 to this."""
     seed: int = 0
     """Seed of tasks and rollouts."""
+    device: str | None = None
+    """auto, cpu, cuda, …; as it was trained by default."""
     out: Path | None = None
     """Folder for JSON, CSV and PNG; RUN/evaluation by default."""
 
@@ -71,6 +73,8 @@ class FidelityOptions:
     """Real episodes per task that the generator is given."""
     seed: int = 0
     """Seed of tasks and rollouts."""
+    device: str | None = None
+    """auto, cpu, cuda, …; as it was trained by default."""
     out: Path | None = None
     """Folder for JSON and PNG; RUN/evaluation by default."""
     no_tensorboard: bool = False
@@ -91,6 +95,8 @@ class VideoOptions:
     """Real episodes per task to adapt on."""
     seed: int = 0
     """Seed of tasks and rollouts."""
+    device: str | None = None
+    """auto, cpu, cuda, …; as it was trained by default."""
     out: Path | None = None
     """The file; RUN/evaluation/adaptation.gif by default."""
 

@@ -47,7 +47,7 @@ def evaluate(args: Sequence[str]) -> None:
     from metarl_gan import api
 
     options = parse(EvaluateOptions, "evaluate", args)
-    agent = api.load(options.run)
+    agent = api.load(options.run, device=options.device)
     comparison = evaluate_arms(agent, options)
     print_comparison(comparison, options.out or options.run / EVALUATION_FOLDER)
 
@@ -60,7 +60,7 @@ def fidelity(args: Sequence[str]) -> None:
 
     options = parse(FidelityOptions, "fidelity", args)
     report = api.fidelity(
-        api.load(options.run),
+        api.load(options.run, device=options.device),
         split=options.split,
         tasks=options.tasks,
         episodes=options.episodes,
@@ -79,7 +79,7 @@ def video(args: Sequence[str]) -> None:
     from metarl_gan import api
 
     options = parse(VideoOptions, "video", args)
-    agent = api.load(options.run)
+    agent = api.load(options.run, device=options.device)
     path = options.out or options.run / EVALUATION_FOLDER / "adaptation.gif"
     made = api.record(
         agent,

@@ -175,6 +175,6 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(
             f"device is {name!r}, which is not available here ({error}); "
-            "use 'auto', 'cpu', or a device that torch lists"
+            "use 'auto', 'cpu', or a device that torch lists (--device, device=)"
         ) from error
     return device

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,10 +134,14 @@ class RunFolder:
             ) from error
 
 
-def build_components(about: Mapping[str, Any]) -> Components:
-    """The components that a checkpoint describes, with fresh weights."""
+def build_components(about: Mapping[str, Any], device: str | None = None) -> Components:
+    """The components that a checkpoint describes, with fresh weights; on another device, if given.
+
+    Raises as `Components.build` does.
+    """
+    config = from_plain(Config, about["config"], "the checkpoint")
     return Components.build(
-        from_plain(Config, about["config"], "the checkpoint"),
+        config if device is None else replace(config, device=device),
         space_from_json(about["observation_space"]),
         space_from_json(about["action_space"]),
         int(about["horizon"]),

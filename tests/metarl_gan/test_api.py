@@ -15,6 +15,7 @@ from gymnasium import spaces
 
 import metarl_gan
 from metarl_gan.agents.collector import AllTasksDroppedError
+from metarl_gan.cli import MISTAKE, main
 from metarl_gan.config import ConfigError
 from metarl_gan.config_io import from_plain
 from metarl_gan.envs import (
@@ -245,6 +246,22 @@ def test_loading_needs_no_family_and_gives_the_same_agent(agent):
     env = tiny.Walk(goal=0.7)
     parameters = [made.adapt(env, episodes=2).parameters for made in (agent, loaded)]
     tiny.assert_same_tensors(*parameters)
+
+
+def test_a_run_of_another_machine_is_loaded_on_a_device_of_this_one(tmp_path, capsys):
+    """What was trained on a GPU asks for it; whoever has none says where to put it."""
+    trained = tiny.train(tmp_path)
+    for state in (tmp_path / "checkpoints").glob("*/state.json"):
+        text = state.read_text()
+        assert '"device": "cpu"' in text
+        state.write_text(text.replace('"device": "cpu"', '"device": "cuda:99"'))
+    with pytest.raises(ConfigError, match=r"'cuda:99'.*device="):
+        metarl_gan.load(tmp_path)
+    loaded = metarl_gan.load(tmp_path, device="cpu")
+    assert loaded.components.device == torch.device("cpu")
+    tiny.assert_same_tensors(loaded.components.tensors(), trained.components.tensors())
+    assert main(["fidelity", str(tmp_path), "--split", "train"]) == MISTAKE
+    assert "--device" in capsys.readouterr().err
 
 
 def test_loading_what_is_no_run(tmp_path):

@@ -52,7 +52,7 @@ class FakeApi:
             raise self.error
         return self.load(folder)
 
-    def load(self, run) -> SimpleNamespace:
+    def load(self, run, *, device=None) -> SimpleNamespace:
         config = Config(generated=self.generated)
         return SimpleNamespace(run_folder=Path(run), real_steps=12_345, config=config)
 
