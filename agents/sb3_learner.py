@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import Tensor
@@ -144,6 +145,9 @@ class Sb3Learner:
         restore_model(self.model, with_prefix(tensors, "model."))
         restore_scale(self._scale, with_prefix(tensors, "scale."))
         restore_global_streams(with_prefix(tensors, "streams."))
+        if isinstance(self.model, OffPolicyAlgorithm):
+            for _ in range(min(self.model.num_timesteps, self.model.learning_starts)):
+                self.trials.action_space.sample()  # as many as were drawn
 
     def close(self) -> None:
         """Close the environments; players go on to work."""

@@ -19,6 +19,7 @@ METHODS = {
     "oracle-ppo": Oracle("oracle", {"tasks_at_once": 4, **SMALL}),
     "oracle-sac": Oracle("oracle", {"tasks_at_once": 4, **SAC}),
     "small-replay": Oracle("oracle", {"tasks_at_once": 4, **SAC, "sac.replay_size": 60}),
+    "random-actions": Oracle("oracle", {"tasks_at_once": 4, **SAC, "sac.random_steps": 300}),
     "fine-tuned": FineTuned(
         "fine-tuned",
         {"tasks_per_batch": 4, "epochs": 2, "step_sizes": (0.1,), "steps": (1,)},
