@@ -24,7 +24,7 @@ PerTask = Callable[[slice], dict[str, Tensor]]
 ALL = slice(None)
 PART_VALUES = 8192 * 64
 """Most values of one layer in a part of several tasks: more do not stay in a processor's cache."""
-SPLIT_VALUES = 3072 * 64
+SPLIT_VALUES = 1536 * 64
 """Values of one layer from which on it pays to give every thread a part."""
 
 
