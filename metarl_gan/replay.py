@@ -1,6 +1,6 @@
 """Replay: real episodes by task, from which contexts and targets are drawn apart."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +29,9 @@ class ContextAndTargets:
 class Replay:
     """A ring of tasks, each a ring of episodes; storage is allocated with the first episodes.
 
+    There is room for `episodes_per_task` of each of `capacity_tasks`. While tasks are fewer they
+    share all of it: a family of two tasks would else forget nearly all that it has played.
+
     Only real episodes enter. Sampling draws the context from one episode of a task and every
     target from another one: otherwise the encoder learns to copy the episode, and generated
     rollouts ignore the task as soon as they leave it.
@@ -48,10 +51,8 @@ class Replay:
         self._slot_of: dict[str, int] = {}
         self._next_slot = 0
         self._storage: dict[str, Tensor] = {}
-        self.lengths = torch.zeros(
-            capacity_tasks, episodes_per_task, dtype=torch.long, device=device
-        )
-        """Valid steps of each stored episode; 0 where there is none."""
+        self.lengths = torch.zeros(0, 0, dtype=torch.long, device=device)
+        """Valid steps of each stored episode, `[slots, places]`; 0 where there is none."""
         self._written = [0] * capacity_tasks
         self.descriptors = torch.zeros(capacity_tasks, descriptor_size, device=device)
 
@@ -73,7 +74,7 @@ class Replay:
         """
         if bool(batch.generated.any()):
             raise ValueError("replay holds real transitions only; this batch has generated rows")
-        self._allocate(batch)
+        self._make_room(task_ids, batch)
         slots, places, sources = self._places(task_ids, batch.rewards.shape[1])
         for name, storage in self._storage.items():
             episodes = getattr(batch, name).flatten(0, 1).to(self.device)
@@ -138,9 +139,10 @@ class Replay:
 
     def stored(self) -> Transitions:
         """Every episode of every task, `[tasks, episodes, time]`; without one, not valid."""
-        held = {name: storage[: len(self)] for name, storage in self._storage.items()}
+        n_tasks, n_places = len(self), self._places_used
+        held = {name: storage[:n_tasks, :n_places] for name, storage in self._storage.items()}
         times = torch.arange(self._longest, device=self.device)
-        valid = times < self.lengths[: len(self)].unsqueeze(-1)
+        valid = times < self.lengths[:n_tasks, :n_places].unsqueeze(-1)
         return Transitions(
             **held,
             valid=valid,
@@ -149,12 +151,12 @@ class Replay:
         )
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything stored, for a checkpoint: filled task slots only."""
-        filled = len(self) if self._storage else 0
-        tensors = {name: storage[:filled] for name, storage in self._storage.items()}
+        """Everything stored, for a checkpoint: what is filled of slots and places only."""
+        filled, used = len(self) if self._storage else 0, self._places_used
+        tensors = {name: storage[:filled, :used] for name, storage in self._storage.items()}
         if self.descriptors.shape[1]:
             tensors["descriptors"] = self.descriptors[:filled]
-        return {**tensors, "lengths": self.lengths[:filled]}
+        return {**tensors, "lengths": self.lengths[:filled, :used]}
 
     def counters(self) -> dict[str, object]:
         """What `restore` needs beside the tensors, as JSON values."""
@@ -162,38 +164,78 @@ class Replay:
             "task_ids": [task_id for task_id in self.task_ids if task_id is not None],
             "written": self._written[: len(self)],
             "next_slot": self._next_slot,
+            "slots": len(self.lengths),
         }
 
     def restore(self, tensors: dict[str, Tensor], counters: dict) -> None:
         """Inverse of `tensors` and `counters`. Raises `ValueError` if they disagree."""
         task_ids = counters["task_ids"]
-        filled = len(task_ids)
+        # Checkpoints of before tasks shared the room had slots for all of them from the start.
+        filled, n_slots = len(task_ids), counters.get("slots", self.capacity_tasks)
+        used = min(tensors["lengths"].shape[1], self._places_of(n_slots))
         for name, value in tensors.items():
             if name == "descriptors":
                 self.descriptors[:filled] = value.to(self.device)
-            elif tuple(value.shape[:2]) != (filled, self.episodes_per_task):
+            elif tuple(value.shape[:2]) != (filled, used):
                 raise ValueError(
                     f"the replay's {name} has shape {tuple(value.shape)} for {filled} tasks of "
-                    f"{self.episodes_per_task} episodes"
+                    f"{used} episodes"
                 )
-        for name in FIELDS if filled else ():
-            source = tensors[name].to(self.device)
-            shape = (self.capacity_tasks, *source.shape[1:])
-            self._storage[name] = torch.zeros(shape, dtype=source.dtype, device=self.device)
-            self._storage[name][:filled] = source
-        self.lengths[:filled] = tensors["lengths"].to(self.device)
+        if filled:
+            self._lay_out(n_slots, {name: tensors[name] for name in FIELDS})
+            for name in FIELDS:
+                self._storage[name][:filled, :used] = tensors[name].to(self.device)
+            self.lengths[:filled, :used] = tensors["lengths"].to(self.device)
         self.task_ids[:filled] = task_ids
         self._slot_of = {task_id: slot for slot, task_id in enumerate(task_ids)}
         self._written[:filled] = counters["written"]
         self._next_slot = counters["next_slot"]
 
-    def _allocate(self, batch: Transitions) -> None:
-        if self._storage:
+    def _make_room(self, task_ids: Sequence[str], batch: Transitions) -> None:
+        """Slots for the tasks of a batch, taken from what each of the others may keep."""
+        n_slots, new = len(self.lengths), set(task_ids) - set(self._slot_of)
+        n_needed = min(len(self) + len(new), self.capacity_tasks)
+        if n_needed <= n_slots:
             return
-        for name in FIELDS:
-            value = getattr(batch, name)
-            shape = (self.capacity_tasks, self.episodes_per_task, *value.shape[2:])
+        held, lengths, n_tasks = dict(self._storage), self.lengths, len(self)
+        # Doubled, so that tasks that come one by one do not move everything each time.
+        n_slots = min(max(n_needed, 2 * n_slots), self.capacity_tasks)
+        self._lay_out(n_slots, {name: getattr(batch, name) for name in FIELDS})
+        if not n_tasks:
+            return
+        written, old_places = torch.tensor(self._written[:n_tasks]), lengths.shape[1]
+        kept = written.clamp(max=min(old_places, self._n_places)).unsqueeze(-1)
+        age = torch.arange(int(kept.max()))
+        # The latest episodes, oldest first; a ring goes on where it was.
+        places = ((written.unsqueeze(-1) - kept + age) % old_places).to(self.device)
+        slots = torch.arange(n_tasks, device=self.device).unsqueeze(-1)
+        for name, storage in self._storage.items():
+            storage[:n_tasks, : len(age)] = held[name][slots, places]
+        there = (age < kept).to(self.device)
+        self.lengths[:n_tasks, : len(age)] = lengths[slots, places] * there
+        self._written[:n_tasks] = kept.squeeze(-1).tolist()
+
+    def _lay_out(self, n_slots: int, like: Mapping[str, Tensor]) -> None:
+        """Empty storage for so many tasks, of episodes `like` those of `[tasks, episodes, ...]`."""
+        n_places = self._places_of(n_slots)
+        for name, value in like.items():
+            shape = (n_slots, n_places, *value.shape[2:])
             self._storage[name] = torch.zeros(shape, dtype=value.dtype, device=self.device)
+        self.lengths = torch.zeros(n_slots, n_places, dtype=torch.long, device=self.device)
+
+    def _places_of(self, n_slots: int) -> int:
+        return self.capacity_tasks * self.episodes_per_task // max(n_slots, 1)
+
+    @property
+    def _n_places(self) -> int:
+        """Most episodes that a task may keep at present."""
+        return self.lengths.shape[1]
+
+    @property
+    def _places_used(self) -> int:
+        """Places that hold an episode of some task, or would by `episodes_per_task`."""
+        most = max(self._written[: len(self)], default=0)
+        return min(max(most, self.episodes_per_task), self._n_places)
 
     def _places(self, task_ids: Sequence[str], n_episodes: int) -> tuple[Tensor, Tensor, Tensor]:
         """Slots and episode places to write, and which episode of the batch goes there.
@@ -208,7 +250,7 @@ class Replay:
                 # What a task evicted within this very batch was to write is void.
                 written = {at: source for at, source in written.items() if at[0] != slot}
             for episode in range(n_episodes):
-                place = self._written[slot] % self.episodes_per_task
+                place = self._written[slot] % self._n_places
                 self._written[slot] += 1
                 written[slot, place] = task * n_episodes + episode
         slots, places = torch.tensor(list(written), device=self.device).unbind(-1)

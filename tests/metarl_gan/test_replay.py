@@ -130,7 +130,7 @@ def test_tasks_with_a_single_episode_wait_for_their_second():
 
 
 def test_a_task_keeps_its_latest_episodes_and_may_come_again():
-    replay = Replay(10, 3, CPU)
+    replay = Replay(2, 3, CPU)
     replay.add(["a", "b"], marked([1.0, 2.0], [11.0, 12.0]))
     replay.add(["b"], marked([13.0, 14.0]))
     assert stored(replay, "a") == [1.0, 2.0]
@@ -154,12 +154,54 @@ def test_the_oldest_task_makes_room():
 
 
 def test_a_task_that_is_in_a_batch_twice_and_more_episodes_than_fit():
-    replay = Replay(10, 3, CPU)
+    replay = Replay(2, 3, CPU)
     replay.add(["a", "b", "a"], marked([1.0, 2.0], [11.0, 12.0], [3.0, 4.0]))
     assert stored(replay, "a") == [2.0, 3.0, 4.0]
     assert stored(replay, "b") == [11.0, 12.0]
     replay.add(["b"], marked([13.0, 14.0, 15.0, 16.0, 17.0]))
     assert stored(replay, "b") == [15.0, 16.0, 17.0]
+
+
+def test_few_tasks_share_the_room_of_many():
+    replay = Replay(4, 3, CPU)  # room for twelve episodes
+    replay.add(["a"], marked([float(n) for n in range(10)]))
+    assert stored(replay, "a") == [float(n) for n in range(10)]
+    replay.add(["a"], marked([10.0, 11.0, 12.0]))
+    assert stored(replay, "a") == [float(n) for n in range(1, 13)]
+    # A second task takes half, a third one makes four slots of it.
+    replay.add(["b", "a"], marked([21.0, 22.0], [13.0, 14.0]))
+    assert stored(replay, "a") == [9.0, 10.0, 11.0, 12.0, 13.0, 14.0]
+    assert stored(replay, "b") == [21.0, 22.0]
+    replay.add(["c"], marked([31.0, 32.0]))
+    assert stored(replay, "a") == [12.0, 13.0, 14.0]
+    assert stored(replay, "b") == [21.0, 22.0]
+    assert stored(replay, "c") == [31.0, 32.0]
+    # The ring goes on where it was: the oldest makes room.
+    replay.add(["a", "b"], marked([15.0, 16.0], [23.0, 24.0]))
+    assert stored(replay, "a") == [14.0, 15.0, 16.0]
+    assert stored(replay, "b") == [22.0, 23.0, 24.0]
+    drawn = replay.sample(200, 3, 3, stream())
+    assert set(drawn.targets.rewards.unique().tolist()) == {
+        *(14.0, 15.0, 16.0),
+        *(22.0, 23.0, 24.0),
+        *(31.0, 32.0),
+    }
+
+
+def test_a_ring_that_has_come_round_is_moved_oldest_first():
+    replay = Replay(2, 3, CPU)
+    replay.add(["a"], marked([float(n) for n in range(8)]))  # six places, two written twice
+    replay.add(["b"], marked([21.0, 22.0]))
+    assert stored(replay, "a") == [5.0, 6.0, 7.0]
+    replay.add(["a"], marked([8.0, 9.0]))
+    assert stored(replay, "a") == [7.0, 8.0, 9.0]
+
+
+def test_checkpoints_hold_no_empty_places():
+    replay = Replay(1000, 4, CPU)
+    replay.add(["a", "b"], marked([1.0, 2.0, 3.0, 4.0, 5.0], [11.0, 12.0, 13.0, 14.0, 15.0]))
+    assert replay.tensors()["rewards"].shape[:2] == (2, 5)
+    assert replay.stored().rewards.shape[:2] == (2, 5)
 
 
 def test_a_batch_of_more_tasks_than_fit_keeps_the_last_ones():
@@ -179,7 +221,7 @@ def test_generated_rows_are_refused():
         filled().add(["a"], type(batch)(**{**vars(batch), "generated": generated}))
 
 
-@pytest.mark.parametrize("n_tasks", [0, 3, 10])
+@pytest.mark.parametrize("n_tasks", [0, 1, 3, 10])
 def test_restoring_continues_as_if_never_stopped(n_tasks):
     replay, other = Replay(4, 3, CPU), Replay(4, 3, CPU)
     for task in range(n_tasks):
