@@ -166,6 +166,7 @@ class AdversarialConfig:
     generator."""
     replay_tasks: int = 1000
     replay_episodes: int = 8
+    """The latest of each task. While tasks are fewer than `replay_tasks`, they share its room."""
 
     def __post_init__(self) -> None:
         names = ("updates_per_iteration", "initial_updates", "adversarial_weight")
