@@ -154,25 +154,36 @@ OFF_POLICY_BY_FAMILY: dict[str, Overrides] = {
 """What is better for a family then, with every preset; found on its validation tasks."""
 
 
+REPTILE_OVER_SB3: Overrides = {
+    # The inner learner's own updates are what few real steps are short of; all of them count.
+    "learner.inner_steps": 1,
+    "learner.sb3_updates": 100,
+    "learner.reptile_step": 1.0,
+}
+
+REPTILE_OVER_SB3_BY_ALGORITHM: dict[str, Overrides] = {
+    # An entropy weight that begins with 1 drowns the rewards until it has come down.
+    "SAC": {**REPTILE_OVER_SB3, "learner.sb3_options": ("ent_coef=auto_0.05",)},
+    "TD3": REPTILE_OVER_SB3,
+    # Each of the steps begins with a new target network.
+    "DQN": {**REPTILE_OVER_SB3, "learner.inner_steps": 5, "learner.sb3_updates": 50},
+}
+"""On top of the preset `default` where the inner learner is one of these."""
+
+
 def with_preset(preset: str, family: str, *layers: Layer) -> tuple[Layer, ...]:
     """Settings in layers, on top of a preset for the family and for the learner that they choose.
 
     Raises `ConfigError` as `preset_overrides` and `merge_layers` do.
     """
-    chosen, usual = merge_layers(Config, *layers), Config().learner
-    algorithm = chosen.get("learner.algorithm", usual.algorithm)
-    outer = chosen.get("learner.outer", usual.outer)
-    values = preset_overrides(preset, family, algorithm, outer)
+    values = preset_overrides(preset, family, merge_layers(Config, *layers))
     return (Layer(source="preset", values=values), *layers)
 
 
 def preset_overrides(
-    preset: str,
-    family: str,
-    algorithm: str = Config().learner.algorithm,
-    outer: str = Config().learner.outer,
+    preset: str, family: str, chosen: Mapping[str, object] | None = None
 ) -> dict[str, object]:
-    """Overrides of a preset for a family, a `learner.algorithm` and a `learner.outer`.
+    """Overrides of a preset for a family and the learner that is `chosen` by dotted names.
 
     Raises `ConfigError` with the nearest name for a preset that does not exist.
     """
@@ -180,9 +191,16 @@ def preset_overrides(
         nearest = difflib.get_close_matches(preset, GENERAL, n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
         raise ConfigError(f"preset is {preset!r}; it must be one of {list(GENERAL)}{hint}")
+    algorithm, outer, over = (
+        str((chosen or {}).get(f"learner.{name}", getattr(Config().learner, name)))
+        for name in ("algorithm", "outer", "sb3_algorithm")
+    )
     if algorithm == "context_sac":
         return {**OFF_POLICY[preset], **OFF_POLICY_BY_FAMILY.get(family, {})}
     own = BY_FAMILY.get(family, {}).get(preset, {})
     if outer == "trust_region":
         own = TRUST_REGION_BY_FAMILY.get(family, {}).get(preset, own)
-    return {**GENERAL[preset], **own}
+    overrides = {**GENERAL[preset], **own}
+    if algorithm == "sb3_reptile" and preset == "default":
+        overrides |= REPTILE_OVER_SB3_BY_ALGORITHM.get(over, {})
+    return overrides

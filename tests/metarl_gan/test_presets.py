@@ -10,6 +10,7 @@ from metarl_gan.presets import (
     GENERAL,
     OFF_POLICY,
     OFF_POLICY_BY_FAMILY,
+    REPTILE_OVER_SB3_BY_ALGORITHM,
     TRUST_REGION_BY_FAMILY,
     preset_overrides,
     with_preset,
@@ -31,7 +32,7 @@ def test_every_preset_is_a_valid_config(preset, family):
 @pytest.mark.parametrize("preset", GENERAL)
 @pytest.mark.parametrize("family", [*OFF_POLICY_BY_FAMILY, "somebody's own"])
 def test_every_preset_of_an_off_policy_learner_is_a_valid_config(preset, family):
-    overrides = preset_overrides(preset, family, "context_sac")
+    overrides = preset_overrides(preset, family, {"learner.algorithm": "context_sac"})
     override(Config(), overrides)
     assert overrides == {**OFF_POLICY[preset], **OFF_POLICY_BY_FAMILY.get(family, {})}
 
@@ -46,6 +47,18 @@ def test_a_trust_region_has_a_family_s_preset_unless_it_has_its_own():
         ours = resolve(Config(), *with_preset("default", family, layer)).sampler.tasks_per_batch
         tasks[family] = (clipped, ours)
     assert tasks == {"point-goal": (5, default), "cartpole-physics": (5, 5)}
+
+
+@pytest.mark.parametrize("inner", ["PPO", "A2C", "SAC", "TD3", "DQN"])
+def test_every_preset_of_reptile_over_stable_baselines3_is_a_valid_config(inner):
+    asked = {"learner.algorithm": "sb3_reptile", "learner.sb3_algorithm": inner}
+    layer, family = Layer(source="test", values=asked), "half-cheetah-velocity"
+    config = resolve(Config(), *with_preset("default", family, layer))
+    own = REPTILE_OVER_SB3_BY_ALGORITHM.get(inner, {})
+    assert {name: preset_overrides("default", family, asked)[name] for name in own} == own
+    assert config.sampler.tasks_per_batch == 5  # the family's
+    quick = preset_overrides("quick", family, asked)
+    assert quick == preset_overrides("quick", family)
 
 
 def test_families_and_presets_that_presets_name_exist():
