@@ -146,7 +146,16 @@ HALF_CHEETAH_OFF_POLICY: Overrides = {
     "sac.infer_every_steps": 20,
 }
 
+TWO_DIRECTIONS_OFF_POLICY: Overrides = {
+    **HALF_CHEETAH_OFF_POLICY,
+    # Of two tasks four contexts each are few, and one that misleads is an eighth of everything.
+    "sac.encodings_per_task": 16,
+    # As fast as it can: a gait takes half a second, and values of 30 steps are learnt sooner.
+    "learner.discount": 0.97,
+}
+
 OFF_POLICY_BY_FAMILY: dict[str, Overrides] = {
+    "half-cheetah-direction": TWO_DIRECTIONS_OFF_POLICY,
     "half-cheetah-velocity": HALF_CHEETAH_OFF_POLICY,
     "half-cheetah-velocity-interpolation": HALF_CHEETAH_OFF_POLICY,
     "half-cheetah-velocity-extrapolation": HALF_CHEETAH_OFF_POLICY,
