@@ -150,8 +150,6 @@ TWO_DIRECTIONS_OFF_POLICY: Overrides = {
     **HALF_CHEETAH_OFF_POLICY,
     # Of two tasks four contexts each are few, and one that misleads is an eighth of everything.
     "sac.encodings_per_task": 16,
-    # As fast as it can: a gait takes half a second, and values of 30 steps are learnt sooner.
-    "learner.discount": 0.97,
 }
 
 OFF_POLICY_BY_FAMILY: dict[str, Overrides] = {
