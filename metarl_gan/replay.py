@@ -211,8 +211,8 @@ class Replay:
         slots = torch.arange(n_tasks, device=self.device).unsqueeze(-1)
         for name, storage in self._storage.items():
             storage[:n_tasks, : len(age)] = held[name][slots, places]
-        there = (age < kept).to(self.device)
-        self.lengths[:n_tasks, : len(age)] = lengths[slots, places] * there
+        # Who has kept fewer than others had no ring come round: the rest is empty, of length 0.
+        self.lengths[:n_tasks, : len(age)] = lengths[slots, places]
         self._written[:n_tasks] = kept.squeeze(-1).tolist()
 
     def _lay_out(self, n_slots: int, like: Mapping[str, Tensor]) -> None:

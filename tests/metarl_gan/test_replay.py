@@ -193,6 +193,7 @@ def test_a_ring_that_has_come_round_is_moved_oldest_first():
     replay.add(["a"], marked([float(n) for n in range(8)]))  # six places, two written twice
     replay.add(["b"], marked([21.0, 22.0]))
     assert stored(replay, "a") == [5.0, 6.0, 7.0]
+    assert stored(replay, "b") == [21.0, 22.0]
     replay.add(["a"], marked([8.0, 9.0]))
     assert stored(replay, "a") == [7.0, 8.0, 9.0]
 
