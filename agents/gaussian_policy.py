@@ -71,7 +71,8 @@ class GaussianPolicy(Policy):
     def log_probs(self, parameters: Parameters, observations: Tensor, actions: Tensor) -> Tensor:
         mean, log_std = self._moments(parameters, observations)
         noise = (self._from_space(actions) - mean) * torch.exp(-log_std)
-        return (-0.5 * noise.square() - log_std).sum(-1) + self._log_constant
+        at_mean = self._log_constant - log_std.sum(-1)
+        return torch.add(at_mean, (noise * noise).sum(-1), alpha=-0.5)
 
     def entropy(self, parameters: Parameters, observations: Tensor) -> Tensor:
         _, log_std = self._moments(parameters, observations)

@@ -136,10 +136,13 @@ def surrogate_loss(policy: Policy, parameters: Parameters, rows: PolicyRows, cli
     curvature is that of the low-variance estimator of ProMP (Rothfuss et al. 2019, section 5).
     """
     log_probs = policy.log_probs(parameters, rows.observations, rows.actions)
-    ratio = torch.exp((log_probs - rows.log_probs).clamp(-10.0, 10.0))
-    clipped = ratio.clamp(1.0 - clip, 1.0 + clip)
-    gain = torch.minimum(ratio * rows.advantages, clipped * rows.advantages)
-    return -(gain * rows.weights).sum(-1)
+    ratio = torch.exp((log_probs - rows.log_probs).clamp(max=10.0))
+    weighted = rows.advantages * rows.weights
+    gain = ratio * weighted
+    if clip < math.inf:
+        # min(ratio * a, clipped ratio * a), which is min(ratio * a, a + clip * |a|) in fewer steps
+        gain = gain.clamp(max=weighted + clip * weighted.abs())
+    return -gain.sum(-1)
 
 
 def policy_loss(
@@ -224,4 +227,7 @@ def inner_step(
     parameters: Parameters, gradient: Parameters, step_sizes: Parameters
 ) -> dict[str, Tensor]:
     """One step of gradient descent per task: `parameters - step_sizes * gradient`."""
-    return {name: value - step_sizes[name] * gradient[name] for name, value in parameters.items()}
+    return {
+        name: torch.addcmul(value, step_sizes[name], gradient[name], value=-1.0)
+        for name, value in parameters.items()
+    }
