@@ -178,6 +178,8 @@ class CompareOptions:
     report: Path | None = None
     """Only make the report on the results in this folder (--baseline and --thresholds may
     differ)."""
+    gap_to: Path | None = None
+    """With --report: results of the same agents on another split; says what each method loses."""
     list_methods: bool = False
     """List the methods, and which can serve --family."""
 

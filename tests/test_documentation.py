@@ -175,7 +175,8 @@ def test_result_tables_of_pages_are_those_of_the_results(page: str, after: str) 
     assert of_results
     results = [
         table
-        for path in (ROOT / "benchmarks/results").rglob("table.md")
+        for name in ("table.md", "gap.md")
+        for path in (ROOT / "benchmarks/results").rglob(name)
         for table in tables(path.read_text(encoding="utf-8"))
     ]
     for table in of_results:

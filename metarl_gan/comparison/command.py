@@ -21,6 +21,8 @@ def compare(args: Sequence[str]) -> None:
         _list_methods(options)
     elif options.report is not None:
         _report_only(options.report, options)
+    elif options.gap_to is not None:
+        raise UsageError("--gap-to goes with --report DIR, which it is held against")
     else:
         plan, out = plan_of(options)
         from metarl_gan.comparison.run import compare as carry_out
@@ -68,14 +70,27 @@ def plan_of(options: CompareOptions) -> "tuple[ComparisonPlan, Path]":
 def _report_only(folder: Path, options: CompareOptions) -> None:
     from metarl_gan.comparison.report import save_report
 
-    baseline, thresholds = options.baseline, options.thresholds
-    alone = CompareOptions(report=folder, baseline=baseline, thresholds=thresholds)
+    baseline, thresholds, gap_to = options.baseline, options.thresholds, options.gap_to
+    alone = CompareOptions(report=folder, baseline=baseline, thresholds=thresholds, gap_to=gap_to)
     if options != alone:
         raise UsageError(
             "--report DIR makes the report from the results in DIR; give it alone, or with "
-            "--baseline and --thresholds"
+            "--baseline, --thresholds and --gap-to"
         )
+    if gap_to is not None:
+        _report_gap(folder, gap_to, baseline)
+        return
     _print(*save_report(folder, baseline=baseline, thresholds=thresholds))
+
+
+def _report_gap(folder: Path, against: Path, baseline: str | None) -> None:
+    from metarl_gan.commands import print_files
+    from metarl_gan.comparison.gap import GapSummary
+    from metarl_gan.tables import make_console
+
+    summary = GapSummary.of(folder, against, baseline=baseline)
+    make_console().print(summary.grid().as_table())
+    print_files(summary.save(folder))
 
 
 def _list_methods(options: CompareOptions) -> None:

@@ -51,20 +51,21 @@ def made_up(
     real_steps=990,
     budget=1000,
     inner_steps=1,
+    split="test",
 ):
     """Write a result: `returns` [tasks, episodes + 1]; `curve` of (real steps, return)."""
     returns = np.asarray(returns, dtype=float)
     report = AdaptationReport(
         family="fake",
         arm=method,
-        split="test",
+        split=split,
         seed=0,
         task_ids=tuple(f"t{index}" for index in range(len(returns))),
         returns=returns,
         floors=dict(floors),
         reference=reference,
     )
-    evaluation = EvaluationPlan(tasks=len(returns), episodes=returns.shape[1] - 1)
+    evaluation = EvaluationPlan(tasks=len(returns), episodes=returns.shape[1] - 1, split=split)
     content = {
         "kind": "comparison-job",
         "choice": {"name": method, "method": method, "overrides": {}},

@@ -81,6 +81,21 @@ def test_an_interrupted_job_goes_on_to_the_same_result(tmp_path, monkeypatch):
     assert scores[0] == scores[1]
 
 
+def test_agents_are_evaluated_on_another_split_without_being_trained_again(tmp_path):
+    plan = tiny_plan(seeds=(0,))
+    other = replace(plan, evaluation=replace(plan.evaluation, split="train"))
+    [first, *_] = plan.jobs(tmp_path / "test", tmp_path / "runs")
+    [second, *_] = other.jobs(tmp_path / "train", tmp_path / "runs")
+    assert worker.main([str(first.write())]) == 0
+    tiny.Walk.total_steps = 0
+    assert worker.main([str(second.write())]) == 0
+    ours, theirs = read(second), read(first)
+    assert tiny.Walk.total_steps == ours["evaluation_real_steps"]
+    for same in ("training", "real_steps", "learning_curve"):
+        assert ours[same] == theirs[same]
+    assert not {*ours["adaptation"]["task_ids"]} & {*theirs["adaptation"]["task_ids"]}
+
+
 def test_a_method_that_overshoots_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(TrainedMetaAgent, "real_steps", property(lambda _: BUDGET + 1))
     job, *_ = tiny_jobs(tmp_path)
