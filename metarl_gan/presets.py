@@ -154,7 +154,7 @@ TWO_DIRECTIONS_OFF_POLICY: Overrides = {
 
 VELOCITIES_OFF_POLICY: Overrides = {
     **HALF_CHEETAH_OFF_POLICY,
-    # Twenty episodes of a fresh policy tell enough to begin with; half as many did not.
+    # Twenty episodes of a fresh policy tell enough to begin with.
     "sac.warm_up_real_steps": 4000,
 }
 
