@@ -152,22 +152,11 @@ TWO_DIRECTIONS_OFF_POLICY: Overrides = {
     "sac.encodings_per_task": 16,
 }
 
-VELOCITIES_OFF_POLICY: Overrides = {
-    **HALF_CHEETAH_OFF_POLICY,
-    # Twenty episodes of a fresh policy tell enough to begin with.
-    "sac.warm_up_real_steps": 4000,
-}
-
 OFF_POLICY_BY_FAMILY: dict[str, Overrides] = {
     "half-cheetah-direction": TWO_DIRECTIONS_OFF_POLICY,
-    **dict.fromkeys(
-        (
-            "half-cheetah-velocity",
-            "half-cheetah-velocity-interpolation",
-            "half-cheetah-velocity-extrapolation",
-        ),
-        VELOCITIES_OFF_POLICY,
-    ),
+    "half-cheetah-velocity": HALF_CHEETAH_OFF_POLICY,
+    "half-cheetah-velocity-interpolation": HALF_CHEETAH_OFF_POLICY,
+    "half-cheetah-velocity-extrapolation": HALF_CHEETAH_OFF_POLICY,
 }
 """What is better for a family then, with every preset; found on its validation tasks."""
 
