@@ -1,6 +1,6 @@
 """What the same agents lose on other tasks: out of distribution, say, against within."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -9,7 +9,7 @@ import numpy as np
 
 from metarl_gan.comparison.measures import RESAMPLES
 from metarl_gan.comparison.report import summarise
-from metarl_gan.comparison.results import MethodResult, Results
+from metarl_gan.comparison.results import Results
 from metarl_gan.grid import NOTHING, Grid, after_episodes
 from metarl_gan.report_files import ReportError, write_bytes, write_json
 from metarl_gan.shared_tasks import returns_on_shared_tasks
@@ -86,8 +86,10 @@ class GapSummary:
                 "evaluate both with the same --episodes"
             )
         rng = np.random.default_rng(BOOTSTRAP_SEED)
+        poor_returns, good_returns = _last_returns(here), _last_returns(there)
         samples = {
-            name: (_Samples.of(here[name], rng), _Samples.of(there[name], rng)) for name in here
+            name: (_Samples.of(returns, rng), _Samples.of(good_returns[name], rng))
+            for name, returns in poor_returns.items()
         }
         losses = {name: good.less(poor) for name, (poor, good) in samples.items()}
         base = losses[ours.baseline]
@@ -155,10 +157,8 @@ class _Samples:
     resampled: FloatArray
 
     @classmethod
-    def of(cls, results: Sequence[MethodResult], rng: np.random.Generator) -> Self:
-        """Interquartile mean after the last real episode: seeds are drawn within each task."""
-        rows = returns_on_shared_tasks({result.seed: result.report for result in results})
-        returns = np.stack([row[:, -1] for row in rows.values()])
+    def of(cls, returns: FloatArray, rng: np.random.Generator) -> Self:
+        """Interquartile mean of `returns [seeds, tasks]`: seeds are drawn within each task."""
         return cls(
             estimate=float(interquartile_mean(returns.reshape(-1))),
             resampled=interquartile_mean(resample_runs(returns, RESAMPLES, rng)),
@@ -173,6 +173,17 @@ class _Samples:
     def interval(self) -> Interval:
         low, high = np.percentile(self.resampled, [2.5, 97.5])
         return Interval(estimate=self.estimate, low=float(low), high=float(high))
+
+
+def _last_returns(results: Results) -> dict[str, FloatArray]:
+    """After the last real episode `[seeds, tasks]`, by method, on the tasks that all share."""
+    rows = returns_on_shared_tasks(
+        {(name, one.seed): one.report for name, of_one in results.items() for one in of_one}
+    )
+    return {
+        name: np.stack([rows[name, one.seed][:, -1] for one in of_one])
+        for name, of_one in results.items()
+    }
 
 
 def _require_same_agents(folder: Path, here: Results, against: Path, there: Results) -> None:

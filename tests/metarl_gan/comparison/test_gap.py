@@ -77,6 +77,10 @@ def test_other_agents_are_refused(both, tmp_path):
         ReportError, match=r"another settings.learner.inner_steps in .*not the same"
     ):
         GapSummary.of(other, test)
+    made_up.made_up(tmp_path / "longer", "a", 0, np.zeros((4, 3)), split="ood")
+    made_up.made_up(tmp_path / "short", "a", 0, np.zeros((4, 2)))
+    with pytest.raises(ReportError, match=r"has 2 real episodes and .* 1; evaluate both with"):
+        GapSummary.of(tmp_path / "longer", tmp_path / "short")
     (ood / "b" / "seed-1.json").unlink()
     with pytest.raises(ReportError, match=r"only one of .* has b with seed 1"):
         GapSummary.of(ood, test)
