@@ -86,13 +86,15 @@ class GapSummary:
                 "evaluate both with the same --episodes"
             )
         rng = np.random.default_rng(BOOTSTRAP_SEED)
-        poor_returns, good_returns = _last_returns(here), _last_returns(there)
-        samples = {
-            name: (_Samples.of(returns, rng), _Samples.of(good_returns[name], rng))
-            for name, returns in poor_returns.items()
+        poor, good = _last_returns(here), _last_returns(there)
+        losses = {
+            name: _Samples.of(good[name], rng).less(_Samples.of(poor[name], rng)) for name in poor
         }
-        losses = {name: good.less(poor) for name, (poor, good) in samples.items()}
         base = losses[ours.baseline]
+        last_here, last_there = (
+            {method.name: method.returns[-1] for method in summary.methods}
+            for summary in (ours, theirs)
+        )
         return cls(
             family=ours.family,
             here=ours.split,
@@ -102,12 +104,12 @@ class GapSummary:
             methods=tuple(
                 MethodGap(
                     name=name,
-                    here=poor.interval(),
-                    there=good.interval(),
-                    gap=losses[name].interval(),
-                    smaller=(None if name == ours.baseline else base.less(losses[name]).interval()),
+                    here=last_here[name],
+                    there=last_there[name],
+                    gap=loss.interval(),
+                    smaller=None if name == ours.baseline else base.less(loss).interval(),
                 )
-                for name, (poor, good) in samples.items()
+                for name, loss in losses.items()
             ),
             commands=(ours.command, theirs.command),
         )
