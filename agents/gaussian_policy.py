@@ -40,6 +40,7 @@ class GaussianPolicy(Policy):
         self._log_scale = float(half_range.log().sum())
         self._log_constant = -0.5 * self.n_actions * math.log(2.0 * math.pi) - self._log_scale
         self._middle, self._half_range = middle.to(device), half_range.to(device)
+        self._as_they_are = not middle.any() and bool((half_range == 1.0).all())
 
     def initial_parameters(self, generator: torch.Generator) -> dict[str, Tensor]:
         sizes = (self.n_inputs, *self.hidden_sizes, self.n_actions)
@@ -97,6 +98,8 @@ class GaussianPolicy(Policy):
         return normalised * self._half_range.to(dtype) + self._middle.to(dtype)
 
     def _from_space(self, actions: Tensor) -> Tensor:
+        if self._as_they_are:
+            return actions
         dtype = actions.dtype
         return (actions - self._middle.to(dtype)) / self._half_range.to(dtype)
 

@@ -141,7 +141,7 @@ def surrogate_loss(policy: Policy, parameters: Parameters, rows: PolicyRows, cli
     gain = ratio * weighted
     if clip < math.inf:
         # min(ratio * a, clipped ratio * a), which is min(ratio * a, a + clip * |a|) in fewer steps
-        gain = gain.clamp(max=weighted + clip * weighted.abs())
+        gain = gain.clamp(max=torch.add(weighted, weighted.abs(), alpha=clip))
     return -gain.sum(-1)
 
 
