@@ -7,6 +7,7 @@ import gymnasium
 import torch
 from torch import Tensor
 
+from metarl_gan.agents.densities import CategoricalDensity, Density
 from metarl_gan.agents.networks import Parameters, initial_mlp
 from metarl_gan.agents.policy import Policy, Sampler
 
@@ -47,6 +48,11 @@ class CategoricalPolicy(Policy):
         log_softmax = self._network(parameters, observations).log_softmax(-1)
         index = (actions - self.start).unsqueeze(-1)
         return log_softmax.gather(-1, index).squeeze(-1)
+
+    has_density = True
+
+    def density(self, outputs: Tensor, log_std: Tensor | None, actions: Tensor) -> Density:
+        return CategoricalDensity(outputs, actions - self.start)
 
     def entropy(self, parameters: Parameters, observations: Tensor) -> Tensor:
         log_softmax = self._network(parameters, observations).log_softmax(-1)

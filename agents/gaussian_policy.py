@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metarl_gan.agents.densities import Density, GaussianDensity
 from metarl_gan.agents.networks import Parameters, initial_mlp
 from metarl_gan.agents.policy import Policy, Sampler
 
@@ -74,6 +75,14 @@ class GaussianPolicy(Policy):
         noise = (self._from_space(actions) - mean) * torch.exp(-log_std)
         at_mean = self._log_constant - log_std.sum(-1)
         return torch.add(at_mean, (noise * noise).sum(-1), alpha=-0.5)
+
+    has_density = True
+
+    def density(self, outputs: Tensor, log_std: Tensor | None, actions: Tensor) -> Density:
+        assert log_std is not None
+        return GaussianDensity(
+            outputs, log_std, LOG_STD_RANGE, self._from_space(actions), self._log_constant
+        )
 
     def entropy(self, parameters: Parameters, observations: Tensor) -> Tensor:
         _, log_std = self._moments(parameters, observations)

@@ -6,11 +6,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from metarl_gan.agents.networks import (
-    Parameters,
-    mlp_layers,
-    through_layers,
-)
+from metarl_gan.agents.densities import Density
+from metarl_gan.agents.networks import Parameters, mlp_layers, through_layers
 
 Sampler = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
 """From observations `[tasks, rows, obs]`: actions as sampled, and their log-probabilities."""
@@ -69,6 +66,21 @@ class Policy(ABC):
     @abstractmethod
     def entropy(self, parameters: Parameters, observations: Tensor) -> Tensor:
         """Entropy in nats, `[tasks, rows]`."""
+
+    has_density = False
+    """Whether `density` is there."""
+
+    def density(self, outputs: Tensor, log_std: Tensor | None, actions: Tensor) -> Density:
+        """The distribution that the network's outputs are of, around given actions."""
+        raise NotImplementedError(f"{type(self).__name__} has none")
+
+    def scaled(self, observations: Tensor) -> Tensor:
+        """What enters the network: standardised observations."""
+        scale = self.observation_scale()
+        if scale is None:
+            return observations
+        mean, std = (value.to(observations.dtype) for value in scale)
+        return (observations - mean) / std
 
     def _network(self, parameters: Parameters, observations: Tensor) -> Tensor:
         return self._bound_network(parameters)(observations)

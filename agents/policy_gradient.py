@@ -12,10 +12,14 @@ from metarl_gan.agents.baseline import fit_linear_values
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.agents.policies import Policy
 from metarl_gan.agents.returns import generalised_advantages, normalise_over_rows
+from metarl_gan.agents.written_out import RowLoss, has_written_out, log_probs, loss_gradient
 from metarl_gan.envs.transitions import Transitions
 
 Estimator = Literal["low_variance", "dice", "naive"]
 """Objectives of one gradient and different curvatures: see `policy_loss`."""
+Derivation = Literal["written_out", "autograd", "transforms"]
+"""Who differentiates: what a policy says of itself, where it does (`low_variance` only, and once
+more); autograd, as often as one likes; or `torch.func`, for callers that transform the result."""
 
 REWARD_RESOLUTION = 1e-5
 """Rewards that differ by less than this share of the largest are taken as one."""
@@ -135,7 +139,20 @@ def surrogate_loss(policy: Policy, parameters: Parameters, rows: PolicyRows, cli
     At the behaviour policy the ratio is 1 and its gradient is the policy gradient; its
     curvature is that of the low-variance estimator of ProMP (Rothfuss et al. 2019, section 5).
     """
-    log_probs = policy.log_probs(parameters, rows.observations, rows.actions)
+    return surrogate_of(log_probs_of(policy, parameters, rows, "autograd"), rows, clip)
+
+
+def log_probs_of(
+    policy: Policy, parameters: Parameters, rows: PolicyRows, by: Derivation = "written_out"
+) -> Tensor:
+    """The policy's log-probabilities of what the rows did, `[tasks, rows]`."""
+    if by == "written_out" and has_written_out(policy):
+        return log_probs(policy, parameters, rows.observations, rows.actions)
+    return policy.log_probs(parameters, rows.observations, rows.actions)
+
+
+def surrogate_of(log_probs: Tensor, rows: PolicyRows, clip: float) -> Tensor:
+    """`surrogate_loss` of the log-probabilities that a policy has."""
     ratio = torch.exp((log_probs - rows.log_probs).clamp(max=10.0))
     weighted = rows.advantages * rows.weights
     gain = ratio * weighted
@@ -197,19 +214,20 @@ def policy_gradient(
     clip: float,
     estimator: Estimator = "low_variance",
     *,
-    transformable: bool = False,
+    by: Derivation = "written_out",
 ) -> dict[str, Tensor]:
     """Gradient of each task's loss with respect to that task's parameters, `[tasks, ...]`.
 
-    Tasks share nothing, so the gradient of the sum is the gradient of each. It has a graph where
-    `parameters` have one and autograd is enabled. `transformable` is for callers that
-    differentiate it by `torch.func`: the same numbers, half as slow again on few rows.
+    It has a graph where `parameters` have one and autograd is enabled.
     """
+    if by == "written_out" and estimator == "low_variance" and has_written_out(policy):
+        return _written_out_gradient(policy, parameters, rows, clip)
 
+    # Tasks share nothing, so the gradient of the sum is the gradient of each.
     def total(task_parameters: Parameters) -> Tensor:
         return mixed_loss(policy, task_parameters, rows, clip, estimator).sum()
 
-    if transformable:
+    if by == "transforms":
         return torch.func.grad(total)(dict(parameters))
     followed = torch.is_grad_enabled() and any(v.requires_grad for v in parameters.values())
     with torch.enable_grad():
@@ -221,6 +239,40 @@ def policy_gradient(
             total(own), list(own.values()), create_graph=followed, materialize_grads=True
         )
     return dict(zip(own, found, strict=True))
+
+
+def _written_out_gradient(
+    policy: Policy, parameters: Parameters, rows: MixedRows, clip: float
+) -> dict[str, Tensor]:
+    def gradient(part: PolicyRows) -> dict[str, Tensor]:
+        return loss_gradient(
+            policy, parameters, part.observations, part.actions, _surrogate_of(part, clip)
+        )
+
+    real = gradient(rows.real)
+    if rows.generated is None or rows.share is None:
+        return real
+    generated, mixed = gradient(rows.generated), {}
+    for name, value in real.items():
+        share = rows.share.view(-1, *[1] * (value.ndim - 1))
+        mixed[name] = (1.0 - share) * value + share * generated[name]
+    return mixed
+
+
+def _surrogate_of(rows: PolicyRows, clip: float) -> RowLoss:
+    """The derivatives of `surrogate_loss`: where the gain is not held, both are the gain itself."""
+
+    def derivatives(log_probs: Tensor) -> tuple[Tensor, Tensor]:
+        log_ratio = log_probs - rows.log_probs
+        weighted = rows.advantages * rows.weights
+        gain = torch.exp(log_ratio.clamp(max=10.0)).mul_(weighted)
+        follows = log_ratio <= 10.0
+        if clip < math.inf:
+            follows &= gain <= torch.add(weighted, weighted.abs(), alpha=clip)
+        loss = gain.mul_(follows).neg_()
+        return loss, loss
+
+    return derivatives
 
 
 def inner_step(

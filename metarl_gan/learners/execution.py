@@ -66,9 +66,7 @@ class Execution(ABC):
 
         def part(tasks: slice) -> tuple[Tensor, ...]:
             # Leaves of its own, so that no two threads work in one graph.
-            own = {
-                name: value.detach().requires_grad_(name in names) for name, value in shared.items()
-            }
+            own = {**shared, **{name: shared[name].detach().requires_grad_() for name in names}}
             with torch.enable_grad():
                 found = loss(own, tasks)
             leaves = [own[name] for name in names]

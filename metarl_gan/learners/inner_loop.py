@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.agents.policies import Policy
 from metarl_gan.agents.policy_gradient import (
+    Derivation,
     Estimator,
     MixedRows,
     inner_step,
@@ -32,7 +33,7 @@ class InnerLoop:
         first_order: Take gradients as constants: FOMAML (Finn et al. 2017, section 5.2).
         recompute: Keep no graph of a step, but do it again when the outer loop comes back to it
             (Chen et al. 2016): the memory of one step instead of all, the same numbers.
-        transformable: Let `torch.func` differentiate the loop, too, at some cost.
+        by: Who differentiates. Others than `transforms` are nothing for `torch.func`.
     """
 
     policy: Policy
@@ -40,7 +41,7 @@ class InnerLoop:
     estimator: Estimator = "low_variance"
     first_order: bool = False
     recompute: bool = False
-    transformable: bool = False
+    by: Derivation = "written_out"
 
     @classmethod
     def of(cls, policy: Policy, config: LearnerConfig) -> "InnerLoop":
@@ -51,7 +52,6 @@ class InnerLoop:
             estimator=config.estimator,
             first_order=config.algorithm != "maml",
             recompute=config.checkpoint_inner_steps,
-            transformable=config.outer == "trust_region",
         )
 
     def step(
@@ -61,9 +61,7 @@ class InnerLoop:
         at = parameters
         if self.first_order:
             at = {name: value.detach() for name, value in parameters.items()}
-        gradient = policy_gradient(
-            self.policy, at, rows, self.clip, self.estimator, transformable=self.transformable
-        )
+        gradient = policy_gradient(self.policy, at, rows, self.clip, self.estimator, by=self.by)
         return inner_step(parameters, gradient, step_sizes)
 
     def through(
@@ -74,8 +72,8 @@ class InnerLoop:
         for rows in drawn:
             if self.recompute and torch.is_grad_enabled() and not self.first_order:
                 here = checkpoint(
-                    # Checkpoints do not go together with `torch.func`.
-                    replace(self, transformable=False).step,
+                    # What another keeps of a step does not go when the step does.
+                    replace(self, by="autograd").step,
                     here,
                     step_sizes,
                     rows,

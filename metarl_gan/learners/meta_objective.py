@@ -10,7 +10,7 @@ from torch import Tensor
 from metarl_gan.agents.networks import Parameters, expand_over_tasks
 from metarl_gan.agents.optimisers import with_prefix
 from metarl_gan.agents.policies import Policy
-from metarl_gan.agents.policy_gradient import MixedRows, PolicyRows, surrogate_loss
+from metarl_gan.agents.policy_gradient import MixedRows, PolicyRows, log_probs_of, surrogate_of
 from metarl_gan.config import LearnerConfig
 from metarl_gan.learners.execution import ALL, Size
 from metarl_gan.learners.inner_loop import InnerLoop, step_sizes_of
@@ -61,6 +61,10 @@ class MetaObjective:
         log_probs = self.loop.policy.log_probs(parameters, rows.observations, rows.actions)
         return replace(self, query=replace(rows, log_probs=log_probs))
 
+    def transformable(self) -> "MetaObjective":
+        """The same for transforms of `torch.func`, at some cost."""
+        return replace(self, loop=replace(self.loop, by="transforms"))
+
     def adapted(self, learnt: Parameters, tasks: slice = ALL) -> dict[str, Tensor]:
         """Parameters `[tasks, ...]` after the inner loop, differentiable in `learnt`."""
         n_tasks = len(range(self.n_tasks)[tasks])
@@ -75,39 +79,49 @@ class MetaObjective:
         Differentiable in `learnt` through every inner step (MAML), or as if the inner gradients
         were constants (FOMAML). With a `kl_weight`, that times `divergence` is added.
         """
-        adapted = self.adapted(learnt, tasks)
-        loss = self.loss_of_adapted(adapted, self.config.outer_clip, tasks)
+        adapted, query = self.adapted(learnt, tasks), self._query(tasks)
+        log_probs = self._log_probs(adapted, query)
+        loss = self._loss(log_probs, adapted, query, self.config.outer_clip)
         if kl_weight:
-            loss = loss + kl_weight * self._divergence(learnt, adapted, tasks)
+            loss = loss + kl_weight * self._divergence(learnt, log_probs, tasks)
         return loss
 
-    def loss_of_adapted(self, adapted: Parameters, clip: float, tasks: slice = ALL) -> Tensor:
+    def loss_of_adapted(self, adapted: Parameters, clip: float) -> Tensor:
         """`loss` of policies that adapted already; a `clip` that is infinite is none."""
-        policy, rows = self.loop.policy, self._query(tasks)
-        loss = surrogate_loss(policy, adapted, rows, clip)
-        if self.config.entropy_bonus:
-            entropy = policy.entropy(adapted, rows.observations)
-            loss = loss - self.config.entropy_bonus * (entropy * rows.weights).sum(-1)
-        return loss.sum() / self.n_tasks
+        return self._loss(self._log_probs(adapted, self.query), adapted, self.query, clip)
 
-    def divergence_of_adapted(self, adapted: Parameters, tasks: slice = ALL) -> Tensor:
+    def divergence_of_adapted(self, adapted: Parameters) -> Tensor:
         """Divergence of adapted policies from those that played the query, in nats."""
-        return divergence(self.loop.policy, adapted, self._query(tasks)).sum() / self.n_tasks
+        log_probs = self._log_probs(adapted, self.query)
+        return divergence(log_probs, self.query).sum() / self.n_tasks
 
-    def divergence(self, learnt: Parameters, tasks: slice = ALL) -> Tensor:
+    def divergence(self, learnt: Parameters) -> Tensor:
         """How far the policies are from those whose episodes are learnt from, in nats.
 
         The mean of two: the initial policies' on the support (as in ProMP, Rothfuss et al. 2019),
         and the adapted ones' on the query.
         """
-        return self._divergence(learnt, self.adapted(learnt, tasks), tasks)
+        log_probs = self._log_probs(self.adapted(learnt), self.query)
+        return self._divergence(learnt, log_probs, ALL)
 
-    def _divergence(self, learnt: Parameters, adapted: Parameters, tasks: slice) -> Tensor:
-        after = self.divergence_of_adapted(adapted, tasks)
+    def _loss(
+        self, log_probs: Tensor, adapted: Parameters, query: PolicyRows, clip: float
+    ) -> Tensor:
+        loss = surrogate_of(log_probs, query, clip)
+        if self.config.entropy_bonus:
+            entropy = self.loop.policy.entropy(adapted, query.observations)
+            loss = loss - self.config.entropy_bonus * (entropy * query.weights).sum(-1)
+        return loss.sum() / self.n_tasks
+
+    def _divergence(self, learnt: Parameters, log_probs: Tensor, tasks: slice) -> Tensor:
+        after = divergence(log_probs, self._query(tasks))
         support = self.drawn[0].real if tasks == ALL else self.drawn[0].real.select(tasks)
         initial = expand_over_tasks(with_prefix(learnt, PARAMETERS), len(support.advantages))
-        before = divergence(self.loop.policy, initial, support).sum() / self.n_tasks
-        return (after + before) / 2.0
+        before = divergence(self._log_probs(initial, support), support)
+        return (after + before).sum() / (2.0 * self.n_tasks)
+
+    def _log_probs(self, parameters: Parameters, rows: PolicyRows) -> Tensor:
+        return log_probs_of(self.loop.policy, parameters, rows, self.loop.by)
 
     def _query(self, tasks: slice) -> PolicyRows:
         return self.query if tasks == ALL else self.query.select(tasks)
@@ -123,14 +137,15 @@ def size_of(policy: Policy, batches: Sequence[MixedRows]) -> Size:
     )
 
 
-def divergence(policy: Policy, parameters: Parameters, rows: PolicyRows) -> Tensor:
+def divergence(log_probs: Tensor, rows: PolicyRows) -> Tensor:
     """KL divergence of policies from those that sampled `rows`, per task `[tasks]`, in nats.
+
+    `log_probs [tasks, rows]` are theirs of what the rows did.
 
     Estimated on the sampled actions as the mean of `r - 1 - log r`, `r` the ratio of new to old
     probability (Schulman 2020, "Approximating KL divergence", k3): unbiased, never negative, and
     its curvature at the old policy is the Fisher matrix of the samples. It takes nothing of a
     policy but its log-probabilities, whatever its actions are.
     """
-    log_probs = policy.log_probs(parameters, rows.observations, rows.actions)
     log_ratio = (log_probs - rows.log_probs).clamp(-10.0, 10.0)
     return ((torch.expm1(log_ratio) - log_ratio) * rows.weights).sum(-1)

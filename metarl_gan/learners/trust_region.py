@@ -113,8 +113,8 @@ class TrustRegionProblem:
         self._adapted = self._sample.adapted(learnt)
         # Where it is to be 0: at these policies themselves, whoever played.
         self._here = {name: value.detach() for name, value in self._adapted.items()}
-        sample = self._sample.played_by(self._here)
-        self._divergence_gradient = torch.func.grad(sample.divergence_of_adapted)
+        self._transformable = self._sample.played_by(self._here).transformable()
+        self._divergence_gradient = torch.func.grad(self._transformable.divergence_of_adapted)
         self.loss_before, self.gradient = self._value_and_gradient()
 
     def _value_and_gradient(self) -> tuple[float, Tensor]:
@@ -162,7 +162,7 @@ class TrustRegionProblem:
             self._learnt[name].add_(value)
 
     def _adapt(self, moving: Parameters) -> dict[str, Tensor]:
-        return self._sample.adapted({**self._learnt, **moving})
+        return self._transformable.adapted({**self._learnt, **moving})
 
     def _parts_here(self) -> dict[str, Tensor]:
         return {name: self._learnt[name].detach() for name in self._names}

@@ -74,10 +74,11 @@ def test_steps_are_done_again_when_the_outer_loop_comes_back_to_them(monkeypatch
     ):
         learner, drawn, query = a_learner(**settings)
         calls = []
-        log_probs = learner.policy.log_probs
-        monkeypatch.setattr(
-            learner.policy, "log_probs", lambda *a, _f=log_probs, _c=calls: _c.append(1) or _f(*a)
-        )
+        for name in ("log_probs", "density"):  # autograd's way, and the written out one
+            function = getattr(learner.policy, name)
+            monkeypatch.setattr(
+                learner.policy, name, lambda *a, _f=function, _c=calls: _c.append(1) or _f(*a)
+            )
         gradients(learner, drawn, query)
         done.append(len(calls))
     # Two steps on real and generated rows each, and the query.
