@@ -79,8 +79,8 @@ class LearnerConfig:
     """How inner gradients are differentiated again: `dice` without bias, `low_variance` without
     the terms that vary most, `naive` without what it takes, for comparison."""
     checkpoint_inner_steps: bool = False
-    """Do every inner step again in the outer backward pass: memory of one step, the same numbers;
-    for many steps."""
+    """Do every inner step again in the outer backward pass: memory of one step, the same numbers up
+    to rounding; for many steps."""
     execution: Literal["auto", "batched", "looped", "threads"] = "auto"
     """How gradients of a meta-batch are computed: all tasks at once (`batched`), or in parts that
     fit the processor's cache, one by one (`looped`) or `torch_threads` at a time (`threads`): the

@@ -32,7 +32,7 @@ class InnerLoop:
         estimator: What the gradients' own derivative estimates.
         first_order: Take gradients as constants: FOMAML (Finn et al. 2017, section 5.2).
         recompute: Keep no graph of a step, but do it again when the outer loop comes back to it
-            (Chen et al. 2016): the memory of one step instead of all, the same numbers.
+            (Chen et al. 2016): the memory of one step instead of all, the same up to rounding.
         by: Who differentiates. Others than `transforms` are nothing for `torch.func`.
     """
 
