@@ -4,6 +4,8 @@ Nothing heavy is imported here: `metarl-gan --help` must answer at once, so that
 imports what it needs when it is run.
 """
 
+import os
+import select
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from metarl_gan import __version__
 from metarl_gan.graceful_stop import sigterm_as_ctrl_c
 from metarl_gan.usage import UsageError
 
-MISTAKE, INTERRUPTED = 2, 130
+MISTAKE, INTERRUPTED, UNREAD = 2, 130, 141
 """Exit codes: the user can mend it; stopped by Ctrl-C (128 + SIGINT) or SIGTERM."""
 
 
@@ -86,21 +88,38 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0; 2 for a mistake that the message on standard error helps to mend; 130
-        after Ctrl-C or SIGTERM. Any other failure raises, and so ends with a traceback.
+        after Ctrl-C or SIGTERM; 141 if nobody reads standard output any more, as after `| head`.
+        Any other failure raises, and so ends with a traceback.
     """
     args = list(sys.argv[1:] if argv is None else argv)
     try:
         with sigterm_as_ctrl_c():
             _dispatch(args)
+            sys.stdout.flush()
     except KeyboardInterrupt as stop:
         print(f"metarl-gan: {str(stop) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
     except (ValueError, RuntimeError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return UNREAD
         if not _is_mistake(error):
             raise
         print(f"metarl-gan: {_message(error)}", file=sys.stderr)
         return MISTAKE
     return 0
+
+
+def _nobody_reads() -> bool:
+    """Whether standard output is a pipe without a reader; some worker's may have broken instead."""
+    if not hasattr(select, "poll"):  # Windows
+        return False
+    waiting = select.poll()
+    waiting.register(sys.stdout, 0)
+    if not any(event & select.POLLERR for _, event in waiting.poll(0)):
+        return False
+    # The interpreter would try to write what is left as it ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _dispatch(args: list[str]) -> None:

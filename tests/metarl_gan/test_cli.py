@@ -348,6 +348,32 @@ def test_options_and_settings_are_told_apart():
     assert settings == {"learner.inner_lr": "-1"}
 
 
+def test_output_that_nobody_reads_is_no_failure():
+    """As with `metarl-gan families | head`: no traceback, and the shell's code for it."""
+    started = subprocess.Popen(
+        [sys.executable, "-m", "metarl_gan", "families"],
+        cwd=Path(metarl_gan.__file__).parents[1],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert started.stdout is not None
+    started.stdout.close()
+    assert started.stderr is not None
+    assert started.stderr.read() == ""
+    started.stderr.close()
+    assert started.wait() == 141
+
+
+def test_a_workers_pipe_that_breaks_is_one(monkeypatch):
+    def broken(_):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("metarl_gan.cli._dispatch", broken)
+    with pytest.raises(BrokenPipeError):
+        main(["families"])
+
+
 def test_help_answers_at_once(tmp_path):
     """0.3 s on two idle cores; the best of five, doubled, for machines that are busy."""
     seconds = []
