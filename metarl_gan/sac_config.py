@@ -33,6 +33,9 @@ class SacConfig:
     branched_rows: int = 20_000
     """Per iteration: transitions of short rollouts of the policy from a task's own real states."""
     branch_steps: int = 3
+    generate_every_updates: int = 0
+    """Updates after which both kinds of rows are made anew, by the policy as it is then; 0 makes
+    them once per meta-iteration."""
     virtual_tasks: int = 0
     """Tasks that nobody played, per iteration: mixtures of three replayed tasks' encodings, for
     which the generator makes rows as it does for real ones."""
@@ -65,6 +68,7 @@ class SacConfig:
             "updates_per_real_step",
             "relabelled_rows",
             "branched_rows",
+            "generate_every_updates",
             "virtual_tasks",
             "infer_every_steps",
             "task_updates",

@@ -41,8 +41,17 @@ MAX_PRIORS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
+class _TakenIn:
+    """Replayed tasks, virtual ones after them, and some contexts that each is taken in by."""
+
+    contexts: list[TaskContext]
+    stored: Transitions
+    real: FlatRows
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Material:
-    """What an iteration's updates draw from: rows, and encodings `[contexts, tasks, size]`."""
+    """What updates draw from: rows, and encodings `[contexts, tasks, size]`."""
 
     real: FlatRows
     generated: FlatRows | None
@@ -144,9 +153,11 @@ class ContextSac(MetaLearner):
         seeds = torch.randint(2**62, (3,), generator=stream, device=stream.device).tolist()
         streams = [torch.Generator(device=stream.device).manual_seed(seed) for seed in seeds]
         stored = _some_tasks(experience.replay.stored(), self.config.sac.replayed_tasks, streams[0])
-        material = self._material(stored, streams[0], streams[1])
-        losses = self._learn(material, n_updates, streams[2])
-        self._updates += n_updates
+        tasks, losses = self._taken_in(stored, streams[0], streams[1]), {}
+        most = self.config.sac.generate_every_updates or max(1, n_updates)
+        for done in range(0, n_updates, most):
+            material = self._material(tasks, streams[1])
+            losses = self._learn(material, min(most, n_updates - done), streams[2])
         return losses
 
     def tensors(self) -> dict[str, Tensor]:
@@ -171,28 +182,31 @@ class ContextSac(MetaLearner):
         actor = {name: value.detach()[0] for name, value in self.sac.actor.items()}
         return {**expand_over_tasks(actor, len(encoding)), "encoding": encoding}
 
-    def _material(
+    def _taken_in(
         self, stored: Transitions, of_contexts: torch.Generator, of_rows: torch.Generator
-    ) -> _Material:
-        """Rows to learn from. Contexts have a stream of their own: all arms see the same ones."""
+    ) -> _TakenIn:
+        """Tasks to learn from. Contexts have a stream of their own: all arms see the same ones."""
         settings = self.config.sac
         contexts = [self._contexts(stored, of_contexts) for _ in range(settings.encodings_per_task)]
         self._keep_priors(contexts[0].encoding, of_contexts)
-        real, parts = real_rows(stored), ()
-        if float(self._share) > 0:
-            if settings.virtual_tasks:
-                contexts, stored = with_virtual_tasks(
-                    contexts, stored, settings.virtual_tasks, of_rows
-                )
-            actor = {name: value.detach() for name, value in self.sac.actor.items()}
-            n_rows, n_steps = settings.branched_rows, settings.branch_steps
-            parts = (
-                relabelled(self._gan, contexts, stored, settings.relabelled_rows, of_rows),
-                branched(self._gan, contexts, self.policy, actor, stored, n_rows, n_steps, of_rows),
-            )
+        real = real_rows(stored)
+        if float(self._share) > 0 and settings.virtual_tasks:
+            contexts, stored = with_virtual_tasks(contexts, stored, settings.virtual_tasks, of_rows)
+        return _TakenIn(contexts=contexts, stored=stored, real=real)
+
+    def _material(self, tasks: _TakenIn, stream: torch.Generator) -> _Material:
+        """Rows to learn from; those that are generated are of the policy as it is now."""
+        contexts, stored, settings = tasks.contexts, tasks.stored, self.config.sac
         encodings = torch.stack([context.encoding for context in contexts])
-        generated = FlatRows.join(parts) if parts else None
-        return _Material(real=real, generated=generated, encodings=encodings)
+        if float(self._share) <= 0:
+            return _Material(real=tasks.real, generated=None, encodings=encodings)
+        actor = {name: value.detach() for name, value in self.sac.actor.items()}
+        n_rows, n_steps = settings.branched_rows, settings.branch_steps
+        parts = (
+            relabelled(self._gan, contexts, stored, settings.relabelled_rows, stream),
+            branched(self._gan, contexts, self.policy, actor, stored, n_rows, n_steps, stream),
+        )
+        return _Material(real=tasks.real, generated=FlatRows.join(parts), encodings=encodings)
 
     def _contexts(self, stored: Transitions, stream: torch.Generator) -> TaskContext:
         """One context per task: some rows of one of its episodes, taken in as a new task's are."""
@@ -226,10 +240,11 @@ class ContextSac(MetaLearner):
             )
             actor_too = index % self.config.sac.actor_every == 0
             losses |= self.sac.update(batch, (noise[0], noise[1]), actor_too=actor_too)
+        self._updates += n_updates
         named = {name: float(value) for name, value in losses.items()}
         return {
             **named,
-            "sac_updates": float(self._updates) + n_updates,
+            "sac_updates": float(self._updates),
             "sac_share": n_generated / size,
         }
 

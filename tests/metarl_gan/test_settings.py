@@ -54,6 +54,7 @@ VALUES = {
     "sac.task_updates": (3,),
     "sac.relabelled_rows": (80,),
     "sac.branched_rows": (80,),
+    "sac.generate_every_updates": (2,),
     "generator.noise_size": (0, 1),
     "generator.members": (3,),
     "generator.elites": (1, 2),

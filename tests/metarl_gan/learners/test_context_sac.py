@@ -1,6 +1,7 @@
 """Context SAC: what it learns from, what adapting tells it, and that it stops and goes on."""
 
 from dataclasses import replace
+from itertools import groupby, pairwise
 
 import pytest
 import torch
@@ -121,13 +122,13 @@ def test_real_rows_are_all_that_was_stored_and_valid():
 
 
 def test_only_some_tasks_of_a_large_replay_are_learnt_from(monkeypatch):
-    seen, material = [], ContextSac._material
+    seen, taken_in = [], ContextSac._taken_in
 
     def recorded(self, stored, *streams):
         seen.append(stored.n_tasks)
-        return material(self, stored, *streams)
+        return taken_in(self, stored, *streams)
 
-    monkeypatch.setattr(ContextSac, "_material", recorded)
+    monkeypatch.setattr(ContextSac, "_taken_in", recorded)
     run(a_trainer(sac__replayed_tasks=5))
     assert seen == [4, 5, 5]
 
@@ -193,7 +194,7 @@ def test_virtual_tasks_are_imagined_beside_the_real_ones():
     learner, replay = learner_of(trainer), trainer.generator_learner.replay
     assert replay is not None
     stored = replay.stored()
-    material = learner._material(stored, stream(1), stream(2))
+    material = learner._material(learner._taken_in(stored, stream(1), stream(2)), stream(3))
     n_tasks = stored.n_tasks
     assert material.generated is not None
     assert material.encodings.shape[1] == n_tasks + 5
@@ -202,8 +203,34 @@ def test_virtual_tasks_are_imagined_beside_the_real_ones():
     assert len(material.real) == int(stored.valid.sum())
     # Contexts have a stream of their own: those of real tasks are as without virtual ones.
     learner.config = override(learner.config, {"sac.virtual_tasks": 0})
-    plain = learner._material(stored, stream(1), stream(2))
+    plain = learner._material(learner._taken_in(stored, stream(1), stream(2)), stream(3))
     assert torch.equal(plain.encodings, material.encodings[:, :n_tasks])
+
+
+def test_rows_are_made_anew_by_the_policy_as_it_is_then(monkeypatch):
+    """Six updates by two: three times, each time with other actors; and a seventh by itself."""
+    actors, batches, made = [], [], ContextSac._material
+    drawn = ContextSac._batch
+
+    def recorded(self, tasks, stream):
+        actors.append(self.sac.actor["weight_0"].detach().clone())
+        return made(self, tasks, stream)
+
+    def counted(self, material, *rest):
+        batches.append(id(material))
+        return drawn(self, material, *rest)
+
+    monkeypatch.setattr(ContextSac, "_material", recorded)
+    monkeypatch.setattr(ContextSac, "_batch", counted)
+    changes = {"sac__generate_every_updates": 2, "sac__initial_updates": 7}
+    metrics = run(a_trainer(**changes), 1)[-1]
+    assert metrics["sac_updates"] == 7
+    assert [len(list(same)) for _, same in groupby(batches)] == [2, 2, 2, 1]
+    assert len(actors) == 4
+    assert not any(torch.equal(one, other) for one, other in pairwise(actors))
+    actors.clear()
+    run(a_trainer(sac__initial_updates=7), 1)
+    assert len(actors) == 1
 
 
 def test_the_actor_learns_in_every_nth_update(monkeypatch):
