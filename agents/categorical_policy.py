@@ -16,6 +16,8 @@ from metarl_gan.agents.policy import Policy, Sampler
 class CategoricalPolicy(Policy):
     """A softmax over finitely many actions, which are `int64` and have no last axis."""
 
+    has_density = True
+
     def __init__(
         self,
         space: gymnasium.spaces.Discrete,
@@ -48,8 +50,6 @@ class CategoricalPolicy(Policy):
         log_softmax = self._network(parameters, observations).log_softmax(-1)
         index = (actions - self.start).unsqueeze(-1)
         return log_softmax.gather(-1, index).squeeze(-1)
-
-    has_density = True
 
     def density(self, outputs: Tensor, log_std: Tensor | None, actions: Tensor) -> Density:
         return CategoricalDensity(outputs, actions - self.start)

@@ -24,6 +24,8 @@ class GaussianPolicy(Policy):
     multiplied by half the range of the space and centred on its middle, where bounded.
     """
 
+    has_density = True
+
     def __init__(
         self,
         space: gymnasium.spaces.Box,
@@ -75,8 +77,6 @@ class GaussianPolicy(Policy):
         noise = (self._from_space(actions) - mean) * torch.exp(-log_std)
         at_mean = self._log_constant - log_std.sum(-1)
         return torch.add(at_mean, (noise * noise).sum(-1), alpha=-0.5)
-
-    has_density = True
 
     def density(self, outputs: Tensor, log_std: Tensor | None, actions: Tensor) -> Density:
         assert log_std is not None

@@ -24,6 +24,9 @@ class Policy(ABC):
     deviation that are set from outside and stay fixed while a meta-batch is played.
     """
 
+    has_density = False
+    """Whether `density` is there."""
+
     def __init__(self, n_inputs: int, hidden_sizes: Sequence[int], activation: str) -> None:
         self.n_inputs = n_inputs
         self.hidden_sizes = tuple(hidden_sizes)
@@ -67,11 +70,11 @@ class Policy(ABC):
     def entropy(self, parameters: Parameters, observations: Tensor) -> Tensor:
         """Entropy in nats, `[tasks, rows]`."""
 
-    has_density = False
-    """Whether `density` is there."""
-
     def density(self, outputs: Tensor, log_std: Tensor | None, actions: Tensor) -> Density:
-        """The distribution that the network's outputs are of, around given actions."""
+        """The log-probabilities of given actions as a function of what the network puts out.
+
+        Of policies that have it; of others autograd derives what it needs from `log_probs`.
+        """
         raise NotImplementedError(f"{type(self).__name__} has none")
 
     def scaled(self, observations: Tensor) -> Tensor:
@@ -87,12 +90,7 @@ class Policy(ABC):
 
     def _bound_network(self, parameters: Parameters) -> Callable[[Tensor], Tensor]:
         """The network as a function of observations alone."""
-        layers, activation, scale = (
-            mlp_layers(parameters),
-            self.activation,
-            self.observation_scale(),
+        layers = mlp_layers(parameters)
+        return lambda observations: through_layers(
+            layers, self.scaled(observations), self.activation
         )
-        if scale is None:
-            return lambda observations: through_layers(layers, observations, activation)
-        mean, std = (value.to(layers[0][0].dtype) for value in scale)
-        return lambda observations: through_layers(layers, (observations - mean) / std, activation)

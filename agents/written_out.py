@@ -1,4 +1,4 @@
-"""A policy's derivatives, written out: autograd's numbers in fewer and smaller operations.
+"""A policy's derivatives, written out: autograd's numbers in fewer operations.
 
 Adapting differentiates a policy's loss, and learning to adapt differentiates that gradient again.
 Autograd does both, by a graph of some hundred operations on next to nothing. What it computes for
