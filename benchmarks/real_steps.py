@@ -23,8 +23,8 @@ def main() -> None:
     """Print and write the table."""
     found = Grid(
         title="Real steps of training until the validation return first was half of the way from "
-        "standing still to the reference: median over seeds (seeds that came there), and times fewer than "
-        "without generated data [95 % interval]; at the end of the budget, the difference on "
+        "standing still to the reference: median over seeds (seeds that came there), and times "
+        "fewer than without generated data [95 % interval]; at the end of the budget, the difference on "
         "held-out tasks, paired by seed and task",
         header=(
             "family",
