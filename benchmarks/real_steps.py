@@ -24,8 +24,8 @@ def main() -> None:
     found = Grid(
         title="Real steps of training until the validation return first was half of the way from "
         "standing still to the reference: median over seeds (seeds that came there), and times "
-        "fewer than without generated data [95 % interval]; at the end of the budget, the difference on "
-        "held-out tasks, paired by seed and task",
+        "fewer than without generated data [95 % interval]; at the end of the budget, the "
+        "difference on held-out tasks, paired by seed and task",
         header=(
             "family",
             "learner",
