@@ -246,7 +246,7 @@ def _written_out_gradient(
 ) -> dict[str, Tensor]:
     def gradient(part: PolicyRows) -> dict[str, Tensor]:
         return loss_gradient(
-            policy, parameters, part.observations, part.actions, _surrogate_of(part, clip)
+            policy, parameters, part.observations, part.actions, _surrogate_derivatives(part, clip)
         )
 
     real = gradient(rows.real)
@@ -259,8 +259,8 @@ def _written_out_gradient(
     return mixed
 
 
-def _surrogate_of(rows: PolicyRows, clip: float) -> RowLoss:
-    """The derivatives of `surrogate_loss`: where the gain is not held, both are the gain itself."""
+def _surrogate_derivatives(rows: PolicyRows, clip: float) -> RowLoss:
+    """Those of `surrogate_loss`: where the gain is not held, both are the gain itself."""
 
     def derivatives(log_probs: Tensor) -> tuple[Tensor, Tensor]:
         log_ratio = log_probs - rows.log_probs
