@@ -94,10 +94,7 @@ class SquashedGaussianPolicy(Policy):
 
     def inputs(self, observations: Tensor, encoding: Tensor) -> Tensor:
         """What the network takes, `[..., n_inputs + encoding_size]`; `encoding` broadcasts."""
-        scale = self.observation_scale()
-        if scale is not None:
-            mean, std = (value.to(observations.dtype) for value in scale)
-            observations = (observations - mean) / std
+        observations = self.scaled(observations)
         spread = encoding.expand(*observations.shape[:-1], self.encoding_size)
         return torch.cat([observations, spread.to(observations.dtype)], dim=-1)
 

@@ -19,7 +19,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from metarl_gan.agents.policies import GaussianPolicy
-from metarl_gan.agents.policy_gradient import MixedRows, PolicyRows
+from metarl_gan.agents.policy_gradient import MixedRows
+from metarl_gan.bench_learners import N_ACTIONS, N_OBSERVATIONS, random_rows
 from metarl_gan.config import LearnerConfig
 from metarl_gan.learners.gradient import GradientMetaLearner
 from metarl_gan.learners.meta_objective import MetaObjective
@@ -28,7 +29,7 @@ from metarl_gan.processor import use_processor
 from metarl_gan.report_files import installed_versions, write_json
 
 RESULTS = Path(__file__).parent / "results" / "inner_steps"
-N_TASKS, N_ROWS, N_OBSERVATIONS, N_ACTIONS = 20, 1000, 17, 6
+N_TASKS, N_ROWS = 20, 1000
 INNER_STEPS, TIMED = (5, 20), 5
 
 
@@ -80,24 +81,10 @@ def a_meta_batch(inner_steps: int, *, again: bool) -> tuple[GradientMetaLearner,
         inner_steps=inner_steps, checkpoint_inner_steps=again, execution="batched"
     )
     learner = GradientMetaLearner(policy, config, stream)
-    *drawn, query = (random_rows(learner, stream) for _ in range(inner_steps + 1))
+    initial = learner.initial_policy(N_TASKS)
+    *drawn, query = (random_rows(policy, initial, N_ROWS, stream) for _ in range(inner_steps + 1))
     adapted = Adapted(parameters={}, drawn=tuple(MixedRows(real=rows) for rows in drawn))
     return learner, learner.objective(adapted, query)
-
-
-def random_rows(learner: GradientMetaLearner, stream: torch.Generator) -> PolicyRows:
-    """Random observations and advantages, and what the initial policy does there."""
-    observations = torch.randn(N_TASKS, N_ROWS, N_OBSERVATIONS, generator=stream)
-    parameters = learner.initial_policy(N_TASKS)
-    actions, log_probs = learner.policy.sample(parameters, observations, stream)
-    return PolicyRows(
-        observations=observations,
-        actions=actions,
-        log_probs=log_probs,
-        advantages=torch.randn(N_TASKS, N_ROWS, generator=stream),
-        weights=torch.full((N_TASKS, N_ROWS), 1.0 / N_ROWS),
-        episode_steps=N_ROWS,
-    )
 
 
 def most_allocated(profiler: profile) -> int:

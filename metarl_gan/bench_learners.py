@@ -53,7 +53,7 @@ class MetaGradients:
         self.learner = GradientMetaLearner(policy, config, stream)
         initial = self.learner.initial_policy(n_tasks)
         self.support, self.query = (
-            _random_rows(policy, initial, n_samples, stream) for _ in range(2)
+            random_rows(policy, initial, n_samples, stream) for _ in range(2)
         )
         self.size = Size(n_tasks=n_tasks, n_rows=n_samples, width=64)
 
@@ -80,11 +80,12 @@ class MetaGradients:
         return gradient
 
 
-def _random_rows(
+def random_rows(
     policy: GaussianPolicy, parameters: Parameters, n_rows: int, stream: torch.Generator
 ) -> PolicyRows:
+    """Random observations and advantages, and what policies of `parameters` do there."""
     n_tasks = len(parameters["log_std"])
-    observations = torch.randn(n_tasks, n_rows, N_OBSERVATIONS, generator=stream)
+    observations = torch.randn(n_tasks, n_rows, policy.n_inputs, generator=stream)
     actions, log_probs = policy.sample(parameters, observations, stream)
     return PolicyRows(
         observations=observations,
