@@ -65,6 +65,15 @@ class TaskFamily(ABC):
         """The declared train ranges by parameter name, with units."""
         return self.task_space.ranges("train")
 
+    def levels(self, split: str) -> tuple[dict[str, float], float | None]:
+        """Floors and reference on `split`.
+
+        They were measured on the ranges of `train`: of a split with others nothing is known.
+        """
+        if self.task_space.ranges(split) != self.task_space.ranges("train"):
+            return {}, None
+        return dict(self.floors), self.reference
+
     def sample(self, n: int, *, split: str = "train", seed: int) -> list[Task]:
         """Draw `n` tasks of `split`: same arguments, same tasks; splits never overlap.
 

@@ -167,6 +167,7 @@ def evaluate(
         curve = evaluator.adaptation_curve(drawn, episodes)
     finally:
         environments.close()
+    floors, reference = made.levels(split)
     return AdaptationReport(
         family=made.name,
         arm=GENERATED if generated and agent.config.uses_generator else REAL_ONLY,
@@ -175,8 +176,8 @@ def evaluate(
         task_ids=tuple(task.id for task in curve.tasks),
         returns=curve.returns,
         successes=curve.successes,
-        floors=made.floors,
-        reference=made.reference,
+        floors=floors,
+        reference=reference,
         training_real_steps=agent.real_steps,
         evaluation_real_steps=curve.real_steps,
         dropped_tasks=tuple(dropped.task_id for dropped in curve.dropped),

@@ -78,6 +78,7 @@ def _adaptation(trained: TrainedMethod, family: TaskFamily, job: ComparisonJob) 
         seed=plan.seed,
         scored_episodes=plan.scored_episodes,
     )
+    floors, reference = family.levels(plan.split)
     return AdaptationReport(
         family=family.name,
         arm=job.choice.name,
@@ -86,8 +87,8 @@ def _adaptation(trained: TrainedMethod, family: TaskFamily, job: ComparisonJob) 
         task_ids=tuple(task.id for task in curve.tasks),
         returns=curve.returns,
         successes=curve.successes,
-        floors=family.floors,
-        reference=family.reference,
+        floors=floors,
+        reference=reference,
         training_real_steps=trained.real_steps,
         evaluation_real_steps=curve.real_steps,
         dropped_tasks=tuple(dropped.task_id for dropped in curve.dropped),

@@ -104,6 +104,15 @@ def test_floors_are_what_is_stated(name, policy):
     assert abs(mean_return(name, policy) - floor) < max(12.0, 0.12 * abs(floor))
 
 
+def test_levels_are_of_the_ranges_that_they_were_measured_on():
+    family = make_family("half-cheetah-velocity-extrapolation")
+    for split in ("train", "test"):
+        assert family.levels(split) == (family.floors, family.reference)
+    assert family.levels("ood") == ({}, None)
+    two = make_family("half-cheetah-direction")
+    assert two.levels("train") == ({"zero_action": 0.0, "random": -20.0}, 1664.0)
+
+
 @pytest.mark.parametrize(
     ("name", "policy", "published", "slack"),
     [
