@@ -28,9 +28,9 @@ class TaskFamily(ABC):
         action_space: 1-D `Box`, `Discrete`, 1-D `MultiDiscrete`, or a `Tuple` or `Dict` of those;
             the same for all tasks.
         horizon: Time limit of an episode in environment steps.
-        floors: Mean return per episode of policies that know nothing, e.g.
+        floors: Mean return per episode of policies that know nothing, on train tasks, e.g.
             `{"zero_action": -38.3, "random": -63.0}`; empty if not measured.
-        reference: A return per episode that a good agent reaches; `None` if unknown.
+        reference: A return per episode that a good agent reaches on them; `None` if unknown.
     """
 
     def __init__(

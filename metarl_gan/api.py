@@ -167,21 +167,12 @@ def evaluate(
         curve = evaluator.adaptation_curve(drawn, episodes)
     finally:
         environments.close()
-    floors, reference = made.levels(split)
-    return AdaptationReport(
-        family=made.name,
+    return curve.report(
+        made,
         arm=GENERATED if generated and agent.config.uses_generator else REAL_ONLY,
         split=split,
         seed=seed,
-        task_ids=tuple(task.id for task in curve.tasks),
-        returns=curve.returns,
-        successes=curve.successes,
-        floors=floors,
-        reference=reference,
         training_real_steps=agent.real_steps,
-        evaluation_real_steps=curve.real_steps,
-        dropped_tasks=tuple(dropped.task_id for dropped in curve.dropped),
-        drop_reasons=tuple(dropped.reason for dropped in curve.dropped),
         command=f"metarl-gan evaluate {agent.run_folder} --split {split} --tasks {tasks} "
         f"--episodes {episodes} --seed {seed}",
     )

@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metarl_gan.adaptation_report import AdaptationReport
 from metarl_gan.agents.collector import AllTasksDroppedError, Collection, DroppedTask, play
 from metarl_gan.agents.environment_pool import EnvironmentPool
 from metarl_gan.agents.networks import Parameters
 from metarl_gan.components import Components
+from metarl_gan.envs.family import TaskFamily
 from metarl_gan.envs.task import Task
 from metarl_gan.envs.transitions import Transitions
 from metarl_gan.held_out_errors import HeldOutErrors
@@ -33,6 +35,35 @@ class AdaptationCurve:
     real_steps: int
     dropped: tuple[DroppedTask, ...]
     successes: np.ndarray | None = None
+
+    def report(
+        self,
+        family: TaskFamily,
+        *,
+        arm: str,
+        split: str,
+        seed: int,
+        training_real_steps: int,
+        command: str,
+    ) -> AdaptationReport:
+        """What there is to report of it; arguments are as of `AdaptationReport`."""
+        floors, reference = family.levels(split)
+        return AdaptationReport(
+            family=family.name,
+            arm=arm,
+            split=split,
+            seed=seed,
+            task_ids=tuple(task.id for task in self.tasks),
+            returns=self.returns,
+            successes=self.successes,
+            floors=floors,
+            reference=reference,
+            training_real_steps=training_real_steps,
+            evaluation_real_steps=self.real_steps,
+            dropped_tasks=tuple(dropped.task_id for dropped in self.dropped),
+            drop_reasons=tuple(dropped.reason for dropped in self.dropped),
+            command=command,
+        )
 
 
 class Evaluator:

@@ -78,21 +78,12 @@ def _adaptation(trained: TrainedMethod, family: TaskFamily, job: ComparisonJob) 
         seed=plan.seed,
         scored_episodes=plan.scored_episodes,
     )
-    floors, reference = family.levels(plan.split)
-    return AdaptationReport(
-        family=family.name,
+    return curve.report(
+        family,
         arm=job.choice.name,
         split=plan.split,
         seed=plan.seed,
-        task_ids=tuple(task.id for task in curve.tasks),
-        returns=curve.returns,
-        successes=curve.successes,
-        floors=floors,
-        reference=reference,
         training_real_steps=trained.real_steps,
-        evaluation_real_steps=curve.real_steps,
-        dropped_tasks=tuple(dropped.task_id for dropped in curve.dropped),
-        drop_reasons=tuple(dropped.reason for dropped in curve.dropped),
         command=job.command,
     )
 

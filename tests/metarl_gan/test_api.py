@@ -289,6 +289,14 @@ def test_evaluation_reports_shapes_floors_and_costs(agent, monkeypatch):
     assert report.evaluation_real_steps == tiny.Walk.total_steps > 0
 
 
+def test_an_evaluation_reports_the_levels_of_its_split(agent):
+    family = tiny.walk()
+    family.levels = lambda split: ({split: -9.0}, None)
+    for split in ("train", "test"):
+        report = metarl_gan.evaluate(agent, family, split=split, tasks=2, episodes=0)
+        assert (report.floors, report.reference) == ({split: -9.0}, None)
+
+
 def test_evaluation_is_deterministic_and_its_seed_matters(agent):
     def returns(seed):
         return metarl_gan.evaluate(agent, tiny.walk(), tasks=3, episodes=1, seed=seed).returns
