@@ -63,14 +63,16 @@ class RealAndImagined(MixedData):
 class Mixture:
     """The data of one adaptation, the share of it that is generated, and why.
 
-    `share [tasks]`; `errors` are the held-out errors that it was decided from, if any. `data` are
-    rows for policy gradients; other learners take the real transitions of `support [tasks, envs,
-    time]` as they are, and generated ones from the `dream`, which is None if nobody has a share.
-    `context` is what was inferred of the tasks, if anything was.
+    `share [tasks]`, and `reward_share [tasks]` where no more than rewards is taken from the
+    generator; `errors` are the held-out errors that both were decided from, if any. `data` are rows
+    for policy gradients; other learners take the real transitions of `support [tasks, envs, time]`
+    as they are, and generated ones from the `dream`, which is None if nobody has a share. `context`
+    is what was inferred of the tasks, if anything was.
     """
 
     data: MixedData
     share: Tensor
+    reward_share: Tensor
     support: Transitions
     dream: Dream | None = None
     errors: HeldOutErrors | None = None
@@ -107,8 +109,7 @@ class NoAugmentation(DataAugmentation):
         self, support: Transitions, stream: torch.Generator, tasks: Sequence[Task] | None = None
     ) -> Mixture:
         rows = policy_rows(support, self._learner)
-        nothing = support.rewards.new_zeros(support.n_tasks)
-        return Mixture(data=RealData(rows), share=nothing, support=support)
+        return _nothing_generated(rows, support)
 
 
 @final
@@ -138,13 +139,21 @@ class GeneratedAugmentation(DataAugmentation):
     ) -> Mixture:
         rows = policy_rows(support, self._config.learner)
         if not self._gan.trained:
-            nothing = support.rewards.new_zeros(support.n_tasks)
-            return Mixture(data=RealData(rows), share=nothing, support=support)
+            return _nothing_generated(rows, support)
         context = self.infer(support, stream, tasks)
-        share = shares(self._gan, context.errors, self._config.augmentation)
         too_short = support.valid.flatten(1).sum(-1) < self._config.least_support
-        share = share.masked_fill(too_short | (not self._generate), 0.0)
-        known = {"share": share, "support": support, "errors": context.errors}
+        share, reward_share = (
+            shares(self._gan, errors, self._config.augmentation).masked_fill(
+                too_short | (not self._generate), 0.0
+            )
+            for errors in (context.errors, context.errors.of_rewards())
+        )
+        known = {
+            "share": share,
+            "reward_share": reward_share,
+            "support": support,
+            "errors": context.errors,
+        }
         if not bool((share > 0).any()):
             return Mixture(data=RealData(rows), **known, context=context)
         if self._config.augmentation.shuffled_context:
@@ -223,7 +232,7 @@ class SimulatedAugmentation(DataAugmentation):
         rows = policy_rows(support, self._config.learner)
         share = support.rewards.new_full((support.n_tasks,), self._config.augmentation.share)
         if self._config.augmentation.share == 0:
-            return Mixture(data=RealData(rows), share=share, support=support)
+            return _nothing_generated(rows, support)
         dream = SimulatedDream(
             tasks,
             self._environments,
@@ -235,7 +244,7 @@ class SimulatedAugmentation(DataAugmentation):
         )
         self._dreams.append(dream)
         data = RealAndImagined(rows, share, dream)
-        return Mixture(data=data, share=share, support=support, dream=dream)
+        return Mixture(data=data, share=share, reward_share=share, support=support, dream=dream)
 
     @property
     def simulator_steps(self) -> int:
@@ -262,6 +271,11 @@ def shares(gan: ConditionalGAN, errors: HeldOutErrors, config: AugmentationConfi
         error = gan.validation_error.expand_as(error)
     slope = (config.gate_zero_error - error) / (config.gate_zero_error - config.gate_full_error)
     return config.share * slope.nan_to_num(nan=0.0).clamp(0.0, 1.0)
+
+
+def _nothing_generated(rows: PolicyRows, support: Transitions) -> Mixture:
+    nothing = support.rewards.new_zeros(support.n_tasks)
+    return Mixture(data=RealData(rows), share=nothing, reward_share=nothing, support=support)
 
 
 def _shuffled(context: TaskContext) -> TaskContext:

@@ -157,7 +157,7 @@ class ConditionalGAN(nn.Module):
         errors = self.errors(halves[1], self.take_in(halves[0], descriptors), stream)
         if self.settings.adaptation == "inversion":
             plain = self.errors(halves[1], self.encoded(halves[0], descriptors), stream)
-            errors = replace(errors, unrefined=plain.worst)
+            errors = replace(errors, unrefined=plain)
         unknown = rows.valid.sum(-1) < 2 * self.min_context
         context = self.take_in(rows, descriptors)
         return TaskContext(
@@ -203,6 +203,18 @@ class ConditionalGAN(nn.Module):
     ) -> Generated:
         """One step from normalised `states` and `actions [tasks, rows, size]`, elites in turns."""
         return self._generate(context, states, actions, None, stream)
+
+    @torch.no_grad()
+    def rewards(
+        self,
+        context: TaskContext,
+        states: Tensor,
+        actions: Tensor,
+        changes: Tensor,
+        stream: torch.Generator,
+    ) -> Tensor:
+        """Normalised rewards `[tasks, rows, 1]` of normalised transitions, whoever made them."""
+        return self._generate(context, states, actions, changes, stream).rewards
 
     @torch.no_grad()
     def errors(self, rows: Rows, context: TaskContext, stream: torch.Generator) -> HeldOutErrors:

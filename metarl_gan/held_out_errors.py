@@ -1,6 +1,6 @@
 """Held-out errors of a generator: what the gate decides from, and what a run logs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,8 +22,8 @@ class HeldOutErrors:
     next_state: Tensor
     reward: Tensor
     terminated: Tensor
-    unrefined: Tensor | None = None
-    """The worst of what these were before the generator was fitted to the task, if it was."""
+    unrefined: "HeldOutErrors | None" = None
+    """What these were before the generator was fitted to the task, if it was."""
 
     def infinite_where(self, unknown: Tensor) -> "HeldOutErrors":
         """The same errors, infinite for the tasks of a mask `[tasks]`."""
@@ -34,9 +34,15 @@ class HeldOutErrors:
 
     def select(self, tasks: Tensor | slice) -> "HeldOutErrors":
         """The errors of some tasks."""
-        unrefined = None if self.unrefined is None else self.unrefined[tasks]
+        unrefined = None if self.unrefined is None else self.unrefined.select(tasks)
         heads = {name: value[tasks] for name, value in self.by_head().items()}
         return HeldOutErrors(**heads, unrefined=unrefined)
+
+    def of_rewards(self) -> "HeldOutErrors":
+        """The errors of a use that takes rewards alone: no other head can be wrong."""
+        none = torch.zeros_like(self.reward)
+        unrefined = None if self.unrefined is None else self.unrefined.of_rewards()
+        return replace(self, next_state=none, terminated=none, unrefined=unrefined)
 
     def means(self) -> dict[str, float]:
         """Means over the tasks of which anything can be said, by name; none if there is no such."""
@@ -54,7 +60,7 @@ class HeldOutErrors:
         """The worst error `[tasks]`, or `weight` times what it was before any fitting."""
         if self.unrefined is None or weight == 0:
             return self.worst
-        return torch.maximum(self.worst, weight * self.unrefined)
+        return torch.maximum(self.worst, weight * self.unrefined.worst)
 
     def by_head(self) -> dict[str, Tensor]:
         """The errors of next state, reward and termination, by name."""

@@ -40,7 +40,8 @@ class Experience:
     """What a meta-iteration leaves to learn from; everything is of the same `tasks`.
 
     `support` was played by the initial policies and `query` by the `adapted` ones, both real,
-    `[tasks, envs, time]`. `share [tasks]` of generated data is what the support allowed. `replay`
+    `[tasks, envs, time]`. `share [tasks]` of generated data is what the support allowed, and
+    `reward_share [tasks]` of data whose rewards alone are generated. `replay`
     holds the real episodes so far, these included, where a generator learns from them.
     """
 
@@ -49,6 +50,7 @@ class Experience:
     adapted: Adapted
     query: Transitions
     share: Tensor
+    reward_share: Tensor
     replay: Replay | None = None
 
 

@@ -1,6 +1,7 @@
 """Settings of context SAC, which learns off-policy from replay and from what is generated."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from metarl_gan.config_error import require
 
@@ -30,6 +31,9 @@ class SacConfig:
     relabelled_rows: int = 20_000
     """Per iteration: real states and actions of other tasks, with the outcome that the generator
     gives them under a task's encoding."""
+    relabel: Literal["outcomes", "rewards"] = "outcomes"
+    """What of them the generator gives: next state, reward and end; or the reward alone of the next
+    state that really followed, where all tasks move alike and differ in what they reward."""
     branched_rows: int = 20_000
     """Per iteration: transitions of short rollouts of the policy from a task's own real states."""
     branch_steps: int = 3

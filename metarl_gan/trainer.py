@@ -81,6 +81,7 @@ class Trainer:
             adapted=adapted.select(query.kept),
             query=query.batch,
             share=mixture.share[query.kept],
+            reward_share=mixture.reward_share[query.kept],
             replay=self.generator_learner.replay,
         )
         real = [experience.support, experience.query]

@@ -96,6 +96,7 @@ class ContextSac(MetaLearner):
         device = stream.device
         self._priors = torch.zeros(MAX_PRIORS, policy.encoding_size, device=device)
         self._share = torch.zeros((), device=device)
+        self._relabelled_share = torch.zeros((), device=device)
         self._real_steps = torch.zeros((), dtype=torch.long, device=device)
         self._updates = torch.zeros((), dtype=torch.long, device=device)
 
@@ -143,7 +144,10 @@ class ContextSac(MetaLearner):
         new_steps = experience.support.n_valid() + experience.query.n_valid()
         self._real_steps += new_steps
         memory = SHARE_MEMORY if int(self._updates) else 0.0
+        of_rewards = self.config.sac.relabel == "rewards"
+        relabelled = experience.reward_share if of_rewards else experience.share
         self._share.lerp_(experience.share.mean(), 1.0 - memory)
+        self._relabelled_share.lerp_(relabelled.mean(), 1.0 - memory)
         if int(self._real_steps) < self.config.sac.warm_up_real_steps:
             return {}
         assert experience.replay is not None  # a GAN learns, if only to encode
@@ -166,6 +170,7 @@ class ContextSac(MetaLearner):
             **self.sac.tensors(),
             "priors": self._priors,
             "share": self._share,
+            "relabelled_share": self._relabelled_share,
             "real_steps": self._real_steps,
             "updates": self._updates,
             **{f"optimiser.{name}": value for name, value in optimiser.items()},
@@ -174,7 +179,7 @@ class ContextSac(MetaLearner):
     @torch.no_grad()
     def restore(self, tensors: Parameters) -> None:
         self.sac.restore(tensors)
-        for name in ("priors", "share", "real_steps", "updates"):
+        for name in ("priors", "share", "relabelled_share", "real_steps", "updates"):
             getattr(self, f"_{name}").copy_(tensors[name])
         restore_optimiser(self.sac.optimiser, with_prefix(tensors, "optimiser."))
 
@@ -190,7 +195,7 @@ class ContextSac(MetaLearner):
         contexts = [self._contexts(stored, of_contexts) for _ in range(settings.encodings_per_task)]
         self._keep_priors(contexts[0].encoding, of_contexts)
         real = real_rows(stored)
-        if float(self._share) > 0 and settings.virtual_tasks:
+        if self._generated_share() > 0 and settings.virtual_tasks:
             contexts, stored = with_virtual_tasks(contexts, stored, settings.virtual_tasks, of_rows)
         return _TakenIn(contexts=contexts, stored=stored, real=real)
 
@@ -198,15 +203,31 @@ class ContextSac(MetaLearner):
         """Rows to learn from; those that are generated are of the policy as it is now."""
         contexts, stored, settings = tasks.contexts, tasks.stored, self.config.sac
         encodings = torch.stack([context.encoding for context in contexts])
-        if float(self._share) <= 0:
+        share = self._generated_share()
+        if share <= 0:
             return _Material(real=tasks.real, generated=None, encodings=encodings)
-        actor = {name: value.detach() for name, value in self.sac.actor.items()}
-        n_rows, n_steps = settings.branched_rows, settings.branch_steps
-        parts = (
-            relabelled(self._gan, contexts, stored, settings.relabelled_rows, stream),
-            branched(self._gan, contexts, self.policy, actor, stored, n_rows, n_steps, stream),
-        )
-        return _Material(real=tasks.real, generated=FlatRows.join(parts), encodings=encodings)
+        parts = []
+        if n_relabelled := round(settings.relabelled_rows * float(self._relabelled_share) / share):
+            rewards_only = settings.relabel == "rewards"
+            parts.append(
+                relabelled(
+                    self._gan, contexts, stored, n_relabelled, stream, rewards_only=rewards_only
+                )
+            )
+        if n_branched := round(settings.branched_rows * float(self._share) / share):
+            actor = {name: value.detach() for name, value in self.sac.actor.items()}
+            n_steps = settings.branch_steps
+            parts.append(
+                branched(
+                    self._gan, contexts, self.policy, actor, stored, n_branched, n_steps, stream
+                )
+            )
+        generated = FlatRows.join(parts) if parts else None
+        return _Material(real=tasks.real, generated=generated, encodings=encodings)
+
+    def _generated_share(self) -> float:
+        """Of a batch: what the more trusted kind may have; of the other there is less among it."""
+        return float(torch.maximum(self._share, self._relabelled_share))
 
     def _contexts(self, stored: Transitions, stream: torch.Generator) -> TaskContext:
         """One context per task: some rows of one of its episodes, taken in as a new task's are."""
@@ -231,7 +252,7 @@ class ContextSac(MetaLearner):
         self, material: _Material, n_updates: int, stream: torch.Generator
     ) -> dict[str, float]:
         size = self.config.sac.batch_size
-        n_generated = round(size * float(self._share)) if material.generated is not None else 0
+        n_generated = round(size * self._generated_share()) if material.generated is not None else 0
         losses: dict[str, Tensor] = {}
         for index in range(n_updates):
             batch = self._batch(material, size - n_generated, n_generated, stream)

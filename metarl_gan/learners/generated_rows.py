@@ -1,7 +1,7 @@
 """What an off-policy learner learns from: flat rows, real or generated, each with its encoding."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -81,10 +81,13 @@ def relabelled(
     stored: Transitions,
     n_rows: int,
     stream: torch.Generator,
+    *,
+    rewards_only: bool = False,
 ) -> FlatRows:
     """Real states and actions of any task, with what each task would make of them: `n_rows` or so.
 
     Hindsight across tasks: where to look is learnt from all, what comes of it is the task's own.
+    With `rewards_only` that is the reward; what follows is what really did.
     """
     real, n_tasks, space = real_rows(stored), stored.n_tasks, gan.space
     n_each = max(1, n_rows // (n_tasks * len(contexts)))
@@ -94,20 +97,25 @@ def relabelled(
             len(real), (n_tasks, n_each), generator=stream, device=real.rewards.device
         )
         source = real.take(index)
-        generated = gan.generate(
-            context,
-            space.state.normalise(source.observations),
-            space.encode_actions(source.actions),
-            stream,
-        )
-        chance = torch.rand(index.shape, generator=stream, device=index.device)
-        ends = chance < torch.sigmoid(generated.terminated_logits).squeeze(-1)
-        batch = FlatRows(
-            observations=source.observations,
-            actions=source.actions,
-            rewards=space.reward.denormalise(generated.rewards).squeeze(-1),
-            next_observations=space.next_states(source.observations, generated.changes),
-            continues=(~ends).to(source.rewards.dtype),
+        states = space.state.normalise(source.observations)
+        actions = space.encode_actions(source.actions)
+        if rewards_only:
+            change = space.raw_change(source.observations, source.next_observations)
+            rewards = gan.rewards(context, states, actions, space.change.normalise(change), stream)
+            outcome = {}
+        else:
+            generated = gan.generate(context, states, actions, stream)
+            chance = torch.rand(index.shape, generator=stream, device=index.device)
+            ends = chance < torch.sigmoid(generated.terminated_logits).squeeze(-1)
+            rewards = generated.rewards
+            outcome = {
+                "next_observations": space.next_states(source.observations, generated.changes),
+                "continues": (~ends).to(source.rewards.dtype),
+            }
+        batch = replace(
+            source,
+            rewards=space.reward.denormalise(rewards).squeeze(-1),
+            **outcome,
             task=torch.arange(n_tasks, device=index.device).unsqueeze(-1).expand_as(index),
             context=torch.full_like(index, number),
         )

@@ -11,6 +11,7 @@ from metarl_gan.agents.soft_actor_critic import SoftActorCritic
 from metarl_gan.config import ConfigError
 from metarl_gan.config_io import override
 from metarl_gan.evaluator import Evaluator
+from metarl_gan.gan import ConditionalGAN
 from metarl_gan.learners.context_sac import ContextSac, _Material
 from metarl_gan.learners.generated_rows import FlatRows, branched, real_rows, relabelled
 from metarl_gan.trainer import Trainer
@@ -168,6 +169,65 @@ def test_relabelled_rows_are_real_actions_with_the_outcome_under_another_task():
     )
     reward = gan.space.reward.denormalise(one.rewards)[rows.task[index], 0, 0]
     torch.testing.assert_close(rows.rewards[index], reward)
+
+
+def test_relabelled_rewards_are_of_what_really_followed():
+    gan, _, stored, contexts = generated_material(generator__noise_size=0)
+    rows = relabelled(gan, contexts, stored, 20 * stored.n_tasks, stream(), rewards_only=True)
+    real = real_rows(stored)
+    moved = torch.cat([real.observations, real.actions, real.next_observations], -1)
+    ended = dict(zip(map(tuple, moved.tolist()), real.continues.tolist(), strict=True))
+    found = torch.cat([rows.observations, rows.actions, rows.next_observations], -1)
+    assert [ended[tuple(row)] for row in found.tolist()] == rows.continues.tolist()
+    index, space = 37, gan.space
+    transition = (
+        space.state.normalise(rows.observations[index]),
+        space.encode_actions(rows.actions[index]),
+        space.change.normalise(
+            space.raw_change(rows.observations[index], rows.next_observations[index])
+        ),
+    )
+    context = contexts[int(rows.context[index])]
+    spread = (value.expand(stored.n_tasks, 1, -1) for value in transition)
+    reward = space.reward.denormalise(gan.rewards(context, *spread, stream()))
+    torch.testing.assert_close(rows.rewards[index], reward[rows.task[index], 0, 0])
+
+
+@pytest.mark.parametrize("relabel", ["outcomes", "rewards"])
+def test_a_generator_that_knows_rewards_alone_relabels_rewards_alone(relabel, monkeypatch):
+    """Wrong about next states: its rewards may be taken all the same, and no branches with them."""
+
+    def no_branches(*_):
+        raise AssertionError("a branch goes where the generator says")
+
+    def lost(self, *given):
+        return replace(found(self, *given), next_state=torch.full((len(given[1].encoding),), 9.0))
+
+    found = ConditionalGAN.errors
+    monkeypatch.setattr(ConditionalGAN, "errors", lost)
+    monkeypatch.setattr("metarl_gan.learners.context_sac.branched", no_branches)
+    gate = {"gate_full_error": 5.0, "gate_zero_error": 8.0}
+    settings = {f"augmentation__{name}": value for name, value in gate.items()}
+    trainer = a_trainer(sac__relabel=relabel, augmentation__mode="gated", **settings)
+    shares = [metrics.get("sac_share") for metrics in run(trainer, 2)]
+    assert (shares[-1] > 0) == (relabel == "rewards")
+
+
+def test_of_what_is_trusted_less_there_is_less():
+    _, learner, stored, _ = generated_material(sac__relabel="rewards")
+    learner._share.fill_(0.1)
+    learner._relabelled_share.fill_(0.4)
+    learner.config = override(
+        learner.config, {"sac.relabelled_rows": 4000, "sac.branched_rows": 4000}
+    )
+    material = learner._material(learner._taken_in(stored, stream(1), stream(2)), stream(3))
+    assert material.generated is not None
+    real = {tuple(row) for row in real_rows(stored).next_observations.tolist()}
+    really = sum(tuple(row) in real for row in material.generated.next_observations.tolist())
+    assert really == pytest.approx(4000, rel=0.02)
+    # Branches may end before their time.
+    assert 600 < len(material.generated) - really <= 1000
+    assert learner._learn(material, 1, stream(4))["sac_share"] == round(16 * 0.4) / 16
 
 
 def test_branches_begin_where_the_task_itself_has_been():

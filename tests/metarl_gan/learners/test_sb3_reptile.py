@@ -117,6 +117,7 @@ def test_the_outer_update_goes_part_of_the_way_to_where_tasks_end():
         adapted=adapted,
         query=random_episodes((3, 1, 6), n_obs=2, n_act=1),
         share=mixture.share,
+        reward_share=mixture.reward_share,
     )
     before = {name: value.clone() for name, value in learner.parameters.items()}
     learner.update(experience, stream())
