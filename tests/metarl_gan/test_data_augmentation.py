@@ -61,11 +61,11 @@ def test_what_a_generator_was_before_it_was_fitted_counts_too():
         share=0.8, gate_full_error=0.1, gate_zero_error=0.5, gate_unrefined=0.25
     )
     unrefined = [0.0, 0.8, 1.2, 2.0, NAN, INF]
-    found = HeldOutErrors(**{**vars(errors(*[0.1] * 6)), "unrefined": errors(*unrefined)})
+    found = replace(errors(*[0.1] * 6), unrefined=errors(*unrefined))
     expected = [0.8, 0.6, 0.4, 0.0, 0.0, 0.0]
     assert shares(small_gan(), found, config).tolist() == pytest.approx(expected, abs=1e-6)
     # The fitted one may be the worse of the two.
-    worse = HeldOutErrors(**{**vars(errors(0.3)), "unrefined": errors(0.1)})
+    worse = replace(errors(0.3), unrefined=errors(0.1))
     assert shares(small_gan(), worse, config).item() == pytest.approx(0.4)
     without = replace(config, gate_unrefined=0.0)
     assert shares(small_gan(), found, without).tolist() == pytest.approx([0.8] * 6)
@@ -118,7 +118,7 @@ def test_a_negated_reward_head_passes_no_gate():
 @pytest.mark.parametrize("field", ["next_state", "reward", "terminated"])
 @pytest.mark.parametrize("value", [0.5, INF, NAN])
 def test_any_head_that_is_wrong_closes_the_gate(field, value):
-    found = HeldOutErrors(**{**vars(errors(0.0, 0.0)), field: torch.tensor([0.0, value])})
+    found = HeldOutErrors(**{**errors(0.0, 0.0).by_head(), field: torch.tensor([0.0, value])})
     chosen = shares(small_gan(), found, AugmentationConfig(share=0.8))
     assert chosen.tolist() == pytest.approx([0.8, 0.0])
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -148,7 +150,7 @@ def test_means_of_errors_leave_out_tasks_of_which_nothing_can_be_said():
     known = errors.infinite_where(torch.tensor([False, True, False])).means()
     assert known == pytest.approx({"next_state": 0.2, "reward": 0.3, "terminated": 0.5})
     assert errors.infinite_where(torch.tensor([True] * 3)).means() == {}
-    broken = HeldOutErrors(**{**vars(errors), "reward": torch.tensor([torch.nan, 7.0, 0.4])})
+    broken = replace(errors, reward=torch.tensor([torch.nan, 7.0, 0.4]))
     assert broken.means()["reward"] != broken.means()["reward"]
 
 

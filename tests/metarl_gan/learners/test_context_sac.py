@@ -180,16 +180,21 @@ def test_relabelled_rewards_are_of_what_really_followed():
     found = torch.cat([rows.observations, rows.actions, rows.next_observations], -1)
     assert [ended[tuple(row)] for row in found.tolist()] == rows.continues.tolist()
     index, space = 37, gan.space
-    transition = (
+    state, action, change = (
         space.state.normalise(rows.observations[index]),
         space.encode_actions(rows.actions[index]),
         space.change.normalise(
             space.raw_change(rows.observations[index], rows.next_observations[index])
         ),
     )
-    context = contexts[int(rows.context[index])]
-    spread = (value.expand(stored.n_tasks, 1, -1) for value in transition)
-    reward = space.reward.denormalise(gan.rewards(context, *spread, stream()))
+    reward = gan.rewards(
+        contexts[int(rows.context[index])],
+        state.expand(stored.n_tasks, 1, -1),
+        action.expand(stored.n_tasks, 1, -1),
+        change.expand(stored.n_tasks, 1, -1),
+        stream(),
+    )
+    reward = space.reward.denormalise(reward)
     torch.testing.assert_close(rows.rewards[index], reward[rows.task[index], 0, 0])
 
 
