@@ -118,7 +118,10 @@ def test_a_negated_reward_head_passes_no_gate():
 @pytest.mark.parametrize("field", ["next_state", "reward", "terminated"])
 @pytest.mark.parametrize("value", [0.5, INF, NAN])
 def test_any_head_that_is_wrong_closes_the_gate(field, value):
-    found = HeldOutErrors(**{**errors(0.0, 0.0).by_head(), field: torch.tensor([0.0, value])})
+    heads = {**errors(0.0, 0.0).by_head(), field: torch.tensor([0.0, value])}
+    found = HeldOutErrors(
+        next_state=heads["next_state"], reward=heads["reward"], terminated=heads["terminated"]
+    )
     chosen = shares(small_gan(), found, AugmentationConfig(share=0.8))
     assert chosen.tolist() == pytest.approx([0.8, 0.0])
 
