@@ -96,7 +96,7 @@ class ContextSac(MetaLearner):
         device = stream.device
         self._priors = torch.zeros(MAX_PRIORS, policy.encoding_size, device=device)
         self._share = torch.zeros((), device=device)
-        self._relabelled_share = torch.zeros((), device=device)
+        self._reward_share = torch.zeros((), device=device)
         self._real_steps = torch.zeros((), dtype=torch.long, device=device)
         self._updates = torch.zeros((), dtype=torch.long, device=device)
 
@@ -144,10 +144,8 @@ class ContextSac(MetaLearner):
         new_steps = experience.support.n_valid() + experience.query.n_valid()
         self._real_steps += new_steps
         memory = SHARE_MEMORY if int(self._updates) else 0.0
-        of_rewards = self.config.sac.relabel == "rewards"
-        relabelled = experience.reward_share if of_rewards else experience.share
         self._share.lerp_(experience.share.mean(), 1.0 - memory)
-        self._relabelled_share.lerp_(relabelled.mean(), 1.0 - memory)
+        self._reward_share.lerp_(experience.reward_share.mean(), 1.0 - memory)
         if int(self._real_steps) < self.config.sac.warm_up_real_steps:
             return {}
         assert experience.replay is not None  # a GAN learns, if only to encode
@@ -168,20 +166,28 @@ class ContextSac(MetaLearner):
         optimiser = optimiser_tensors(self.sac.optimiser)
         return {
             **self.sac.tensors(),
-            "priors": self._priors,
-            "share": self._share,
-            "relabelled_share": self._relabelled_share,
-            "real_steps": self._real_steps,
-            "updates": self._updates,
+            **self._progress(),
             **{f"optimiser.{name}": value for name, value in optimiser.items()},
         }
 
     @torch.no_grad()
     def restore(self, tensors: Parameters) -> None:
         self.sac.restore(tensors)
-        for name in ("priors", "share", "relabelled_share", "real_steps", "updates"):
-            getattr(self, f"_{name}").copy_(tensors[name])
+        for name, value in self._progress().items():
+            value.copy_(tensors[name])
         restore_optimiser(self.sac.optimiser, with_prefix(tensors, "optimiser."))
+
+    def _progress(self) -> dict[str, Tensor]:
+        """What a checkpoint holds beside networks and optimiser."""
+        progress = {
+            "priors": self._priors,
+            "share": self._share,
+            "real_steps": self._real_steps,
+            "updates": self._updates,
+        }
+        if self.config.sac.relabel == "rewards":
+            progress["reward_share"] = self._reward_share
+        return progress
 
     def _parameters(self, encoding: Tensor) -> dict[str, Tensor]:
         actor = {name: value.detach()[0] for name, value in self.sac.actor.items()}
@@ -203,11 +209,11 @@ class ContextSac(MetaLearner):
         """Rows to learn from; those that are generated are of the policy as it is now."""
         contexts, stored, settings = tasks.contexts, tasks.stored, self.config.sac
         encodings = torch.stack([context.encoding for context in contexts])
-        share = self._generated_share()
+        share, relabelled_share = self._generated_share(), self._relabelled_share()
         if share <= 0:
             return _Material(real=tasks.real, generated=None, encodings=encodings)
         parts = []
-        if n_relabelled := round(settings.relabelled_rows * float(self._relabelled_share) / share):
+        if n_relabelled := round(settings.relabelled_rows * relabelled_share / share):
             rewards_only = settings.relabel == "rewards"
             parts.append(
                 relabelled(
@@ -227,7 +233,11 @@ class ContextSac(MetaLearner):
 
     def _generated_share(self) -> float:
         """Of a batch: what the more trusted kind may have; of the other there is less among it."""
-        return float(torch.maximum(self._share, self._relabelled_share))
+        return max(float(self._share), self._relabelled_share())
+
+    def _relabelled_share(self) -> float:
+        rewards_only = self.config.sac.relabel == "rewards"
+        return float(self._reward_share if rewards_only else self._share)
 
     def _contexts(self, stored: Transitions, stream: torch.Generator) -> TaskContext:
         """One context per task: some rows of one of its episodes, taken in as a new task's are."""

@@ -221,7 +221,7 @@ def test_a_generator_that_knows_rewards_alone_relabels_rewards_alone(relabel, mo
 def test_of_what_is_trusted_less_there_is_less():
     _, learner, stored, _ = generated_material(sac__relabel="rewards")
     learner._share.fill_(0.1)
-    learner._relabelled_share.fill_(0.4)
+    learner._reward_share.fill_(0.4)
     learner.config = override(
         learner.config, {"sac.relabelled_rows": 4000, "sac.branched_rows": 4000}
     )
@@ -338,8 +338,9 @@ def test_a_share_of_zero_is_no_generated_data_to_the_bit(mode):
     )
 
 
-def test_going_on_equals_never_having_stopped():
-    whole, first, second = a_trainer(), a_trainer(), a_trainer()
+@pytest.mark.parametrize("relabel", ["outcomes", "rewards"])
+def test_going_on_equals_never_having_stopped(relabel):
+    whole, first, second = (a_trainer(sac__relabel=relabel) for _ in range(3))
     run(whole, 4)
     run(first, 2)
     kept = {name: value.clone() for name, value in first.tensors().items()}
