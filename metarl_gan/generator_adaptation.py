@@ -101,6 +101,8 @@ def invert(
     is of another kind of task is left for one of `config.inversion_starts`, where there are any.
     """
     layout = Layout(n_members=_batch(weights), n_tasks=len(encoding), adapted=False)
+    if 0 < config.inversion_rows < rows.valid.shape[-1]:
+        rows = spread_out(rows, config.inversion_rows)
 
     def unexplained(encoding: Tensor) -> Tensor:
         losses = anchor_losses(generator, weights, encoding, rows, layout, None)
@@ -119,6 +121,19 @@ def invert(
         with torch.no_grad():
             refined.clamp_(-1.0, 1.0)
     return refined.detach()
+
+
+def spread_out(rows: Rows, n_rows: int) -> Rows:
+    """`n_rows` of the rows of each task `[tasks, rows]`, evenly spread over its valid ones.
+
+    A task with fewer valid rows than that keeps them all, and has invalid ones after them.
+    """
+    n_valid = rows.valid.sum(-1, keepdim=True)
+    stretch = (n_valid / n_rows).clamp(min=1.0)
+    ranks = (torch.arange(n_rows, device=n_valid.device) * stretch).long()
+    valid_first = (~rows.valid).sort(dim=-1, stable=True).indices
+    tasks = torch.arange(len(n_valid), device=n_valid.device).unsqueeze(-1)
+    return rows.index(tasks, valid_first.gather(1, ranks))
 
 
 @torch.no_grad()

@@ -60,6 +60,9 @@ class GeneratorConfig:
     gradient steps on the generator itself, from where training put it for that purpose."""
     inversion_steps: int = 20
     inversion_lr: float = 0.05
+    inversion_rows: int = 1000
+    """Transitions of a task that inversion looks at, at most, spread evenly over those that are
+    known; 0 looks at all of them, so that each real episode makes adapting slower."""
     inversion_starts: int = 0
     """Encodings, spread evenly, of which the one that explains a task best is where its inversion
     starts, should the encoder's be worse: for tasks of different kinds, between which no gradient
@@ -76,8 +79,9 @@ class GeneratorConfig:
         for name in ("inversion_lr", "adaptation_lr"):
             value = getattr(self, name)
             require(value > 0, f"generator.{name}", value, "positive")
-        starts = self.inversion_starts
-        require(starts >= 0, "generator.inversion_starts", starts, "0 or more")
+        for name in ("inversion_rows", "inversion_starts"):
+            value = getattr(self, name)
+            require(value >= 0, f"generator.{name}", value, "0 or more")
         members, elites = self.members, self.elites
         allowed = f"between 1 and {MAX_MEMBERS}"
         require(1 <= members <= MAX_MEMBERS, "generator.members", members, allowed)

@@ -1,5 +1,7 @@
 """Inversion, and generators that take gradient steps on a task's real rows."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -11,6 +13,7 @@ from metarl_gan.generator_adaptation import (
     anchor_losses,
     descend,
     invert,
+    spread_out,
     weighted,
 )
 from metarl_gan.generator_config import GeneratorConfig
@@ -129,6 +132,32 @@ def test_inversion_of_a_task_does_not_depend_on_the_batch():
     for task in range(3):
         alone = invert(generator, weights, encoding[[task]], of_task(rows, task), CONFIG)
         torch.testing.assert_close(alone[0], together[task], rtol=1e-3, atol=1e-3)
+
+
+def test_rows_are_spread_evenly_over_the_valid_ones():
+    """Six of 12 valid rows: every other one; six of nine: 0, 1, 3, 4, 6, 7; of four: all."""
+    numbers = torch.arange(16.0).expand(3, 16)
+    valid = torch.zeros(3, 16, dtype=torch.bool)
+    valid[0, 2:14] = valid[1, :9] = valid[2, [3, 5, 9, 15]] = True
+    fields = {name: numbers.unsqueeze(-1) for name in ("states", "actions", "changes")}
+    rows = Rows(**fields, rewards=fields["states"], terminated=fields["states"], valid=valid)
+    found = spread_out(rows, 6)
+    assert found.valid.sum(-1).tolist() == [6, 6, 4]
+    assert found.states[0].flatten().tolist() == [2.0, 4.0, 6.0, 8.0, 10.0, 12.0]
+    assert found.states[1].flatten().tolist() == [0.0, 1.0, 3.0, 4.0, 6.0, 7.0]
+    assert found.states[2].flatten().tolist()[:4] == [3.0, 5.0, 9.0, 15.0]
+
+
+def test_inversion_looks_at_as_many_rows_as_it_is_told_to():
+    generator, weights = a_generator()
+    rows, encoding = some_rows(3, 12), encodings(3)
+    rows = replace(rows, valid=torch.ones(3, 12, dtype=torch.bool))
+    config = replace(CONFIG, inversion_rows=6)
+    found = invert(generator, weights, encoding, rows, config)
+    every_other = Rows(**{name: value[:, ::2] for name, value in vars(rows).items()})
+    torch.testing.assert_close(found, invert(generator, weights, encoding, every_other, CONFIG))
+    enough = invert(generator, weights, encoding, rows, replace(CONFIG, inversion_rows=12))
+    assert torch.equal(enough, invert(generator, weights, encoding, rows, CONFIG))
 
 
 class TwoKinds(Generator):

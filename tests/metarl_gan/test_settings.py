@@ -55,6 +55,7 @@ VALUES = {
     "sac.relabelled_rows": (80,),
     "sac.branched_rows": (80,),
     "sac.generate_every_updates": (2,),
+    "generator.inversion_rows": (2,),
     "generator.noise_size": (0, 1),
     "generator.members": (3,),
     "generator.elites": (1, 2),
