@@ -152,6 +152,8 @@ TWO_DIRECTIONS_OFF_POLICY: Overrides = {
     **HALF_CHEETAH_OFF_POLICY,
     # Of two tasks four contexts each are few, and one that misleads is an eighth of everything.
     "sac.encodings_per_task": 16,
+    # Rollouts of the policy as it is, not as it was thousands of updates ago.
+    "sac.generate_every_updates": 1000,
 }
 
 OFF_POLICY_BY_FAMILY: dict[str, Overrides] = {
