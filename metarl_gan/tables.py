@@ -29,12 +29,17 @@ def show_interval(interval: Interval, *, signed: bool = False) -> str:
     return f"{estimate} [{low}, {high}]"
 
 
+def tasks_of(split: str) -> str:
+    """What to call the tasks of a split: those that may have been trained on are not held out."""
+    return "tasks" if split == "train" else "held-out tasks"
+
+
 def adaptation_table(comparison: ArmComparison) -> Table:
     """Rows: arms, then differences to the last arm; columns: return after 0..K real episodes."""
     first = comparison.baseline
     table = plain_table(
-        f"Return on {len(first.task_ids)} held-out tasks of {first.family} ({first.split} split) "
-        "after real episodes: IQM [95 % interval]"
+        f"Return on {len(first.task_ids)} {tasks_of(first.split)} of {first.family} ({first.split} "
+        "split) after real episodes: IQM [95 % interval]"
     )
     table.add_column("arm")
     for episode in range(first.episodes + 1):
@@ -67,8 +72,8 @@ def adaptation_table(comparison: ArmComparison) -> Table:
 def fidelity_table(report: FidelityReport) -> Table:
     """Cosines to the true inner gradient, held-out errors, what there is of transitions."""
     table = plain_table(
-        f"Fidelity on {len(report.task_ids)} held-out tasks of {report.family} ({report.split} "
-        f"split), given {_episodes(report.episodes)} each"
+        f"Fidelity on {len(report.task_ids)} {tasks_of(report.split)} of {report.family} "
+        f"({report.split} split), given {_episodes(report.episodes)} each"
     )
     for name in ("what", "mean", "worst task"):
         table.add_column(name, justify="left" if name == "what" else "right")

@@ -10,6 +10,7 @@ from metarl_gan.comparison.measures import Band
 from metarl_gan.comparison.summary import ComparisonSummary
 from metarl_gan.plots import COLOURS, FLOOR_COLOUR, mark_episodes, mark_level
 from metarl_gan.statistics import Interval
+from metarl_gan.tables import tasks_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +75,7 @@ def _adaptation(axes: "Axes", summary: ComparisonSummary) -> None:
         mark_level(axes, summary.reference, "reference", "black", ":")
     mark_episodes(axes)
     axes.set_ylabel("return per episode (IQM)")
-    axes.set_title("Adaptation to held-out tasks", loc="left", fontsize=10)
+    axes.set_title(f"Adaptation to {tasks_of(summary.split)}", loc="left", fontsize=10)
     axes.grid(axis="y", alpha=0.25)
 
 

@@ -12,7 +12,7 @@ from metarl_gan.comparison.summary import ComparisonSummary
 from metarl_gan.grid import NOTHING, Grid, after_episodes
 from metarl_gan.report_files import write_bytes, write_csv, write_figure, write_json
 from metarl_gan.statistics import Interval
-from metarl_gan.tables import show_interval
+from metarl_gan.tables import show_interval, tasks_of
 
 COLUMNS = (0, 1, 2, 3, 5, 10, 20, 50, 100)
 """Real episodes shown in the table of returns, beside the last; `returns.csv` has all."""
@@ -99,8 +99,9 @@ def _returns(summary: ComparisonSummary) -> Grid:
     seeds = sorted({len(method.seeds) for method in summary.methods})
     columns = _episodes_shown(summary.episodes)
     return Grid(
-        title=f"Return on {summary.tasks} held-out tasks of {summary.family} ({summary.split} "
-        f"split), {'-'.join(map(str, seeds))} seed{'s' * (seeds != [1])}: IQM [95 % interval]",
+        title=f"Return on {summary.tasks} {tasks_of(summary.split)} of {summary.family} "
+        f"({summary.split} split), {'-'.join(map(str, seeds))} seed{'s' * (seeds != [1])}: "
+        "IQM [95 % interval]",
         header=("method", *map(after_episodes, columns)),
         rows=tuple(
             (method.name, *(show_interval(method.returns[count]) for count in columns))

@@ -1,6 +1,7 @@
 """Tables: what a reader must find in them, on a terminal or not."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -79,6 +80,17 @@ def test_adaptation_table_has_arms_differences_and_floors():
 def test_one_arm_is_a_table_too():
     text = printed(adaptation_table(ArmComparison(arms=(arm("real only", 0),))))
     assert "paired" not in text
+
+
+@pytest.mark.parametrize(
+    ("split", "tasks"),
+    [("test", "6 held-out tasks"), ("ood", "6 held-out tasks"), ("train", "6 tasks")],
+)
+def test_tasks_that_may_have_been_trained_on_are_not_called_held_out(split, tasks):
+    text = printed(
+        adaptation_table(ArmComparison(arms=(replace(arm("generated", 0.0), split=split),)))
+    )
+    assert f"Return on {tasks} of point-goal ({split} split)" in " ".join(text.split())
 
 
 def test_fidelity_table_has_every_source_and_head():
