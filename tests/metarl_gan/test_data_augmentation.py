@@ -71,6 +71,16 @@ def test_what_a_generator_was_before_it_was_fitted_counts_too():
     assert shares(small_gan(), found, without).tolist() == pytest.approx([0.8] * 6)
 
 
+def test_where_rewards_alone_are_taken_no_other_error_counts():
+    """Nor did it before the generator was fitted: of 0.5 and 9.0 a quarter of 0.5 is judged."""
+    nine = torch.tensor([9.0])
+    lost = {"next_state": nine, "terminated": nine}
+    found = replace(errors(0.1), **lost, unrefined=replace(errors(0.5), **lost))
+    assert found.judged(0.25).item() == pytest.approx(9.0)
+    assert found.of_rewards().judged(0.0).item() == pytest.approx(0.1)
+    assert found.of_rewards().judged(0.25).item() == pytest.approx(0.125)
+
+
 @final
 class Broken(Dream):
     """Numbers that are none for the first task."""

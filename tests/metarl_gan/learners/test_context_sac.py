@@ -196,6 +196,15 @@ def test_relabelled_rewards_are_of_what_really_followed():
     )
     reward = space.reward.denormalise(reward)
     torch.testing.assert_close(rows.rewards[index], reward[rows.task[index], 0, 0])
+    # The generator was asked about that change, not about the one that it would make itself.
+    own = gan.generate(
+        contexts[int(rows.context[index])],
+        state.expand(stored.n_tasks, 1, -1),
+        action.expand(stored.n_tasks, 1, -1),
+        stream(),
+    )
+    its_own = space.reward.denormalise(own.rewards)[rows.task[index], 0, 0]
+    assert abs(its_own - rows.rewards[index]) > 1e-4
 
 
 @pytest.mark.parametrize("relabel", ["outcomes", "rewards"])
@@ -320,7 +329,8 @@ def test_virtual_tasks_need_generators_that_tasks_share(adaptation):
 
 
 @pytest.mark.parametrize("mode", ["share 0", "gated off"])
-def test_a_share_of_zero_is_no_generated_data_to_the_bit(mode):
+@pytest.mark.parametrize("relabel", ["outcomes", "rewards"])
+def test_a_share_of_zero_is_no_generated_data_to_the_bit(mode, relabel):
     off = {"augmentation__share": 0.0}
     if mode == "gated off":
         off = {
@@ -328,7 +338,9 @@ def test_a_share_of_zero_is_no_generated_data_to_the_bit(mode):
             "augmentation__gate_full_error": 0.0,
             "augmentation__gate_zero_error": 1e-9,
         }
-    ours, theirs, usual = a_trainer(**off), a_trainer(generated=False), a_trainer()
+    ours, theirs, usual = (
+        a_trainer(sac__relabel=relabel, **changes) for changes in (off, {"generated": False}, {})
+    )
     metrics = [run(trainer) for trainer in (ours, theirs, usual)]
     tiny.assert_same_tensors(ours.tensors(), theirs.tensors())
     assert metrics[0][-1]["sac_share"] == metrics[1][-1]["sac_share"] == 0.0
