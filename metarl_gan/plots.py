@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6A3D9A")
 FLOOR_COLOUR = "#7F7F7F"
+LEVEL_NAME_HEIGHT = 0.05  # of a panel's height, with some room
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +37,7 @@ def adaptation_figure(
         episodes = np.arange(len(curve.values))
         axes.fill_between(episodes, *curve.interval.T, color=colour, alpha=0.18, linewidth=0)
         axes.plot(episodes, curve.values, color=colour, marker="o", label=curve.label)
-    for name, value in floors.items():
-        mark_level(axes, value, name.replace("_", " "), FLOOR_COLOUR, "--")
-    if reference is not None:
-        mark_level(axes, reference, "reference", "black", ":")
+    mark_levels(axes, floors, reference)
     mark_episodes(axes)
     axes.set_ylabel("return per episode (IQM, 95 % interval)")
     axes.set_title(title, loc="left", fontsize=10)
@@ -66,16 +64,30 @@ def mark_episodes(axes: "Axes") -> None:
     axes.set_xlabel("real episodes in the new task")
 
 
-def mark_level(axes: "Axes", value: float, label: str, colour: str, style: str) -> None:
-    """A horizontal line with its name at the right end."""
-    axes.axhline(value, color=colour, linestyle=style, linewidth=1.0)
-    axes.annotate(
-        f"{label} {value:.4g}",
-        (1.0, value),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        xytext=(-2, 3),
-        ha="right",
-        fontsize=7,
-        color=colour,
-    )
+def mark_levels(axes: "Axes", floors: Mapping[str, float], reference: float | None) -> None:
+    """Horizontal lines with their names at the right end: dashed floors, a dotted reference.
+
+    Call it when the rest is drawn. A name goes over its line; under it where the next line is so
+    near that the two names would lie on each other.
+    """
+    levels = [(value, name.replace("_", " "), FLOOR_COLOUR, "--") for name, value in floors.items()]
+    if reference is not None:
+        levels.append((reference, "reference", "black", ":"))
+    for value, _, colour, style in levels:
+        axes.axhline(value, color=colour, linestyle=style, linewidth=1.0)
+    bottom, top = axes.get_ylim()
+    above = np.inf
+    for value, name, colour, _ in sorted(levels, reverse=True):
+        crowded = above - value < LEVEL_NAME_HEIGHT * (top - bottom)
+        axes.annotate(
+            f"{name} {value:.4g}",
+            (1.0, value),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            xytext=(-2, -3 if crowded else 3),
+            ha="right",
+            va="top" if crowded else "baseline",
+            fontsize=7,
+            color=colour,
+        )
+        above = value

@@ -8,7 +8,7 @@ import numpy as np
 
 from metarl_gan.comparison.measures import Band
 from metarl_gan.comparison.summary import ComparisonSummary
-from metarl_gan.plots import COLOURS, FLOOR_COLOUR, mark_episodes, mark_level
+from metarl_gan.plots import COLOURS, FLOOR_COLOUR, mark_episodes, mark_levels
 from metarl_gan.statistics import Interval
 from metarl_gan.tables import tasks_of
 
@@ -69,10 +69,7 @@ def _adaptation(axes: "Axes", summary: ComparisonSummary) -> None:
             high=_part(method.returns, "high"),
         )
         _draw(axes, band, index, method.name, marked=True)
-    for name, value in summary.floors.items():
-        mark_level(axes, value, name.replace("_", " "), FLOOR_COLOUR, "--")
-    if summary.reference is not None:
-        mark_level(axes, summary.reference, "reference", "black", ":")
+    mark_levels(axes, summary.floors, summary.reference)
     mark_episodes(axes)
     axes.set_ylabel("return per episode (IQM)")
     axes.set_title(f"Adaptation to {tasks_of(summary.split)}", loc="left", fontsize=10)
